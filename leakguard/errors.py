@@ -1,0 +1,46 @@
+"""The exceptions leakguard raises on purpose.
+
+LeakGuardError
+├── ConfigError        an option has a value that it cannot have (also a ValueError)
+├── JournalError       the journal cannot be read or is not ours
+├── NotMeasuredError   nothing could be measured, so nothing can be said
+└── LeaksFoundError    an assertion about leaks failed (also an AssertionError)
+
+Inside a running app none of them ever reaches the host: they are for start-up, the command line and tests.
+"""
+
+from __future__ import annotations
+
+
+class LeakGuardError(Exception):
+    """The root of everything leakguard raises on purpose."""
+
+
+class ConfigError(LeakGuardError, ValueError):
+    """An option has a value that it cannot have.
+
+    Args:
+        option: the option's name, as the user wrote it (``ceiling`` or ``LEAKGUARD_CEILING``).
+        rule: what the value must be, in the words ``must be …``.
+        value: the value that was given.
+        way_out: one example or action that puts it right.
+    """
+
+    def __init__(self, option: str, rule: str, value: object, way_out: str) -> None:
+        super().__init__(f"'{option}' {rule} (got {value!r}); {way_out}")
+        self.option = option
+        self.rule = rule
+        self.value = value
+        self.way_out = way_out
+
+
+class JournalError(LeakGuardError):
+    """The journal cannot be opened, read or understood."""
+
+
+class NotMeasuredError(LeakGuardError):
+    """Nothing was measured; the caller must not print this as clean."""
+
+
+class LeaksFoundError(LeakGuardError, AssertionError):
+    """A callable under test leaks; the message is the whole report."""

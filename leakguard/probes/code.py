@@ -1,0 +1,71 @@
+"""Whose code is it: the application's own, an installed package's, the standard library's, or leakguard's.
+
+Findings and failures point at the application's own line where there is one, for that is where the cure goes.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+from leakguard.records import Site
+
+_HERE = str(Path(__file__).resolve().parent.parent) + os.sep
+_PURELIB = tuple({sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib")})
+_STDLIB = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
+
+
+@functools.lru_cache(maxsize=4096)
+def origin(filename: str) -> str:
+    """Return whose file it is: ``own``, ``package``, ``stdlib`` or ``leakguard``. Cached; about 100 ns once seen."""
+    path = filename if filename.startswith(("<", os.sep)) else str(Path(filename).absolute())
+    if path.startswith("<"):
+        return "stdlib"  # frozen importlib, exec'd text: nobody's line to mend
+    if path.startswith(_HERE) and not path.startswith(_HERE + "demo" + os.sep + "game_server"):
+        return "leakguard"
+    if (
+        path.startswith(_PURELIB)
+        or f"{os.sep}site-packages{os.sep}" in path
+        or f"{os.sep}dist-packages{os.sep}" in path
+    ):
+        return "package"
+    return "stdlib" if path.startswith(_STDLIB) else "own"
+
+
+@functools.lru_cache(maxsize=4096)
+def shorten(filename: str) -> str:
+    """Return the file name as a reader knows it: relative to the import path or working directory that it lies under."""
+    if filename.startswith("<"):
+        return filename
+    path = str(Path(filename).absolute())
+    roots = sorted({os.path.abspath(entry or os.curdir) for entry in [*sys.path, os.curdir]}, key=len, reverse=True)  # noqa: PTH100
+    for root in roots:
+        if root != os.sep and path.startswith(root + os.sep):
+            return path[len(root) + 1 :]
+    return Path(path).name
+
+
+def site(filename: str, line: int, function: str) -> Site:
+    """Return the record of one place in the code, its file name shortened."""
+    return Site(shorten(filename), line, function)
+
+
+def own_first(places: Iterable[tuple[str, int, str]]) -> Site | None:
+    """Return the first of ``places`` (innermost first) in the application's own code.
+
+    Without one, the first in an installed package, then the first at all; leakguard's own lines never count.
+    """
+    fallback: Site | None = None
+    rank = 0
+    for filename, line, function in places:
+        whose = origin(filename)
+        if whose == "own":
+            return site(filename, line, function)
+        worth = {"package": 2, "stdlib": 1, "leakguard": 0}[whose]
+        if worth > rank:
+            fallback, rank = site(filename, line, function), worth
+    return fallback

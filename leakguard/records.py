@@ -1,0 +1,380 @@
+"""The words of leakguard as frozen records: what one layer hands to the next.
+
+Every record is immutable and holds only names, numbers and other records: no live object of the host, no value out of a
+request. ``encode`` and ``decode`` turn any of them into JSON and back, for the journal and the reports.
+
+Units: bytes, seconds (``*_ms`` are milliseconds), counts. ``at``, ``opened`` and ``closed`` are seconds since the epoch.
+``None`` means "could not be known", never zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+SCHEMA = 1
+"""The version of the report schema (``docs/report-schema.md``)."""
+
+
+class Kind(enum.StrEnum):
+    """What a verdict or a finding says; one word per thing (see ``docs/design.md``)."""
+
+    LEAK = "leak"
+    NATIVE = "native"
+    RETAINED_REQUESTS = "retained-requests"
+    GC_DEBT = "gc-debt"
+    ALLOCATOR = "allocator"
+    TASKS = "tasks"
+    THREADS = "threads"
+    DESCRIPTORS = "descriptors"
+    STEADY = "steady"
+    UNKNOWN = "unknown"
+
+
+class Status(enum.StrEnum):
+    """How sure a finding is: ``suspect`` grew in every window, ``confirmed`` when a disjoint window agrees."""
+
+    SUSPECT = "suspect"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the code: shortened file name, line and function."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One sample of process memory and vitals.
+
+    ``heap`` is what C code holds through malloc (in use, including mapped chunks), ``blocks`` the allocated blocks of
+    Python's own allocator, ``cpu`` the processor seconds used since the process started.
+    """
+
+    at: float
+    rss: int
+    uss: int | None = None
+    heap: int | None = None
+    blocks: int = 0
+    threads: int = 0
+    fds: int | None = None
+    tasks: int | None = None
+    cpu: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A latency sketch: how many requests fell into each bucket (``probes.latency`` knows the bucket borders)."""
+
+    buckets: Mapping[int, int] = field(default_factory=dict)
+    max_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCount:
+    """What one route did in one window.
+
+    ``retained`` is the number of its requests alive *now* though their response ended before the last full collection;
+    ``gc_debt`` how many outlived their response in this window and were freed only by the cyclic collector.
+    ``retained_by_failure`` splits ``retained`` by the fingerprint of the failure that ended the request.
+    """
+
+    route: str
+    count: int = 0
+    errors: int = 0
+    sketch: Sketch = field(default_factory=Sketch)
+    retained: int = 0
+    gc_debt: int = 0
+    retained_by_failure: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """What the cyclic collector cost in one window: number of pauses, their sum and the longest, full ones apart."""
+
+    count: int = 0
+    full: int = 0
+    total: float = 0.0
+    longest: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLoad:
+    """How the event loop did in one window: the longest lag of a heartbeat, and the share of its thread's time busy."""
+
+    lag: float = 0.0
+    busy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A request without an answer for longer than ``stuck_after``, or a task that outlived its request."""
+
+    route: str
+    age: float
+    where: Site | None
+    kind: str  # "request" or "task"
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One closed window: what the guard's thread writes down every interval."""
+
+    opened: float
+    closed: float
+    reading: Reading
+    requests: int  # handled by this worker since it started
+    in_flight: int
+    routes: tuple[RouteCount, ...] = ()
+    pauses: Pauses = field(default_factory=Pauses)
+    loop: LoopLoad | None = None
+    stuck: tuple[Stuck, ...] = ()
+    blocks_low: int = 0  # the lowest number of allocated blocks seen in the window
+    websockets: int = 0
+    warm: bool = False  # closed after the warm-up
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One kind of unhandled exception: type, own code's site and route, counted."""
+
+    fingerprint: str
+    type: str
+    site: Site | None
+    route: str
+    count: int = 1
+    retained: int = 0
+    source: str = "request"  # request, task, thread, unraisable, process
+
+    def __str__(self) -> str:
+        return f"{self.type} at {self.site}" if self.site else self.type
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of the host as the census saw it: identity, length and the path that leads to it.
+
+    ``bound`` is the length that it cannot exceed (``maxlen``, ``maxsize``), ``None`` when no bound is known.
+    """
+
+    key: int
+    path: str
+    type: str
+    length: int
+    bound: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Counts per type and the lengths of containers at one moment, from one look.
+
+    ``how`` is ``fork`` or ``sliced``; ``stall`` the longest time the host could not run because of the look, as far as the
+    observer can tell (the fork call itself, or the longest slice); ``took`` the time until the answer was there.
+    """
+
+    at: float
+    requests: int
+    types: Mapping[str, int]
+    containers: tuple[Container, ...]
+    objects: int
+    how: str = "fork"
+    stall: float = 0.0
+    took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a deep look found out about one suspect: who holds it, from where, how big.
+
+    ``holder`` is a dotted name such as ``game.pending``, ``None`` if none was found, or ``outside Python`` when nothing in
+    Python refers to the object. ``chain`` leads from the root to the object, one named edge per entry.
+    """
+
+    holder: str | None = None
+    chain: tuple[str, ...] = ()
+    type: str | None = None
+    also_types: tuple[str, ...] = ()
+    site: Site | None = None
+    frames: tuple[Site, ...] = ()  # own code first: the traceback of the allocation, for the route
+    bytes_each: int | None = None
+    retained_bytes: int | None = None
+    size_method: str | None = None
+    garbage: bool = False  # only reachable from itself: a cycle that the collector will free
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One leak: what leaks on which route, where it was allocated, who holds it, and why we say so (schema version 1)."""
+
+    kind: Kind
+    status: Status
+    fingerprint: str
+    route: str | None = None
+    type: str | None = None
+    also_types: tuple[str, ...] = ()
+    site: Site | None = None
+    holder: str | None = None
+    chain: tuple[str, ...] = ()
+    per_request: float | None = None
+    bytes_per_request: float | None = None
+    retained_bytes: int | None = None
+    size_method: str | None = None
+    error: str | None = None
+    known: str | None = None
+    reasons: tuple[str, ...] = ()
+    new: bool = True
+    count: int | None = None  # objects, requests, tasks ... alive because of it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What we conclude about a process, with reasons; never a bare bool."""
+
+    kind: Kind
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One of the doctor's hypotheses: held up (True), ruled out (False) or not judged (None), with its evidence."""
+
+    hypothesis: str
+    holds: bool | None
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relief:
+    """What relief gave back: shed callbacks run, collection, trimming; bytes of RSS before and after."""
+
+    at: float
+    rss_before: int
+    rss_after: int
+    shed: int
+    collected: int
+    trimmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recycle:
+    """One worker replaced: why, how big it was, what was in flight, what was lost, and how long nobody answered.
+
+    ``lost`` are requests that were still in flight when the worker left. ``gap_ms`` is the time between the worker's
+    last answer and its successor's first readiness, 0 with an overlap, ``None`` when the successor is not known.
+    """
+
+    at: float
+    pid: int
+    reason: str
+    rss_before: int
+    in_flight: int
+    lost: int
+    gap_ms: float | None = None
+    strategy: str = ""
+    waited: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What leakguard itself cost: time per request on the hot path, longest stall by a look, share of one core."""
+
+    hot_path_us: float | None = None
+    stall_ms_max: float | None = None
+    share_of_cpu: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker process, as it introduces itself to the journal."""
+
+    pid: int
+    boot: str  # a random id: process ids are used again
+    started: float
+    parent: int
+    python: str
+    server: str
+    target: str | None
+    version: str
+    ceiling: int | None = None
+    hard_ceiling: int | None = None
+    strategy: str = ""
+
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+def encode(value: object) -> Json:
+    """Return ``value``, a record or a container of records, as plain JSON types.
+
+    Raises:
+        TypeError: for anything that is not a record, a container of them or a JSON type, so that no foreign object slips in.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value.value if isinstance(value, enum.Enum) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [encode(item) for item in value]
+    raise TypeError(f"{type(value).__name__} is not a record")
+
+
+_Record = typing.TypeVar("_Record")
+
+
+def decode(cls: type[_Record], data: object) -> _Record:
+    """Return the record of type ``cls`` that ``data``, made by ``encode``, describes.
+
+    Keys that this version does not know are ignored and missing ones take their defaults, so that a newer and an older
+    worker can share a journal.
+
+    Raises:
+        ValueError: when a required key is missing or ``data`` has the wrong shape.
+    """
+    try:
+        return typing.cast("_Record", _decode(cls, data))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not a {cls.__name__}: {error}") from error
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, typing.Any]:
+    return typing.get_type_hints(cls)
+
+
+def _decode(hint: typing.Any, data: typing.Any) -> object:
+    if dataclasses.is_dataclass(hint):
+        hints = _hints(typing.cast("type", hint))
+        known = {f.name: _decode(hints[f.name], data[f.name]) for f in dataclasses.fields(hint) if f.name in data}
+        return typing.cast("type", hint)(**known)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in {typing.Union, types.UnionType}:
+        if data is None:
+            return None
+        return _decode(next(a for a in arguments if a is not type(None)), data)
+    if origin is tuple:
+        return tuple(_decode(arguments[0], item) for item in data)
+    if origin is Mapping:
+        return {arguments[0](key): _decode(arguments[1], item) for key, item in data.items()}
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return hint(data)
+    if hint is float:
+        return float(data)
+    if not isinstance(data, hint):
+        raise TypeError(f"{data!r} is not {hint.__name__}")
+    return data
