@@ -1,0 +1,63 @@
+"""The conductor of one worker: when to look, when to act; it never raises into the app.
+
+``obtain`` gives the guard of this process, made at the first request or at start-up in the worker, never in a parent that
+will fork: threads do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import typing
+import weakref
+
+from leakguard.guard.guard import Guard
+from leakguard.observer import forking
+from leakguard.recycling.servers import in_worker
+
+if typing.TYPE_CHECKING:
+    from leakguard.config import Config
+
+__all__ = ["Guard", "in_worker", "obtain", "on_fork"]
+
+
+class Holder(typing.Protocol):
+    """A middleware that caches its guard and must forget it in a forked child."""
+
+    def forget_guard(self) -> None:
+        """Drop the cached guard."""
+
+
+_lock = threading.Lock()
+_current: Guard | None = None
+_holders: weakref.WeakSet[typing.Any] = weakref.WeakSet()
+
+
+def obtain(config: Config) -> Guard:
+    """Return this process's guard, started; the first caller's options win, for there is one process to guard."""
+    global _current
+    with _lock:
+        if _current is None:
+            _current = Guard(config)
+            _current.start()
+        return _current
+
+
+def on_fork(holder: Holder) -> None:
+    """Have ``holder`` forget its guard in every child that this process forks."""
+    _holders.add(holder)
+
+
+def _after_fork_in_child() -> None:
+    global _current, _lock
+    if forking():
+        return  # our own observer: it only looks
+    _lock = threading.Lock()
+    guard, _current = _current, None
+    if guard is not None:
+        guard.abandon_after_fork()
+    for holder in list(_holders):
+        holder.forget_guard()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

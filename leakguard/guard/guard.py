@@ -1,0 +1,195 @@
+"""The guard: one thread that ticks a few times per window and has every step done, fenced, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+import sys
+import threading
+import time
+import typing
+
+import leakguard
+from leakguard.guard.fence import Fence, log
+from leakguard.guard.inquiry import Inquiry
+from leakguard.guard.vitals import Vitals
+from leakguard.journal import open_journal
+from leakguard.observer import Observer
+from leakguard.probes.limits import find_limit
+from leakguard.records import Recycle, Relief, Worker
+from leakguard.recycling.close import close_wsgi
+from leakguard.recycling.recycler import Recycler
+
+if typing.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from leakguard.config import Config
+
+TICKS_PER_WINDOW = 5
+SHORTEST_TICK = 0.05
+LONGEST_TICK = 1.0
+
+
+class Guard:
+    """Everything that watches one process. Make it through ``leakguard.guard.obtain``.
+
+    The hot path uses ``requests``, ``failures``, ``drain`` and ``abandons``; the rest belongs to the guard's thread.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.fence = Fence()
+        self.vitals = Vitals(config, self.fence)
+        self.requests = self.vitals.requests
+        self.failures = self.vitals.failures
+        self.abandons = config.abandon_after is not None
+        self.is_ready = False
+        self.journal = open_journal(config.journal)
+        self._journal_lock = threading.Lock()
+        self.recycler = Recycler(
+            config,
+            in_flight=lambda: len(self.requests.in_flight),
+            rss=self.vitals.process.rss,
+            limit=find_limit,
+            on_relief=self._on_relief,
+            on_recycle=self._on_recycle,
+            on_note=self._on_note,
+            evidence=self._write_evidence,
+        )
+        self.drain = self.recycler.drain
+        self.inquiry = Inquiry(
+            config,
+            self.requests,
+            Observer(available=lambda: find_limit().available, rss=self.vitals.process.rss, own=self._own_objects),
+        )
+        self.boot = secrets.token_hex(8)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._announced = False
+
+    # ------------------------------------------------------------------------------- called by the integrations
+
+    def start(self) -> None:
+        """Install the probes and start the thread; fenced: an app whose guard cannot start runs unguarded."""
+        self.fence.run("start", self.vitals.start)
+        self._thread = threading.Thread(target=self._run, name="leakguard", daemon=True)
+        self.fence.run("thread", self._thread.start)
+
+    def ready(self) -> None:
+        """Say that this worker serves now: at the end of its start-up, or with its first request."""
+        self.is_ready = True
+
+    def meet_loop(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        """Watch an event loop; called in its thread."""
+        self.fence.run("event loop", self.vitals.meet_loop, loop, thread)
+
+    def close_wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> None:
+        """Have the server close this connection after the answer, in the form that it takes."""
+        self.fence.run("connection close", close_wsgi, environ, start_response)
+
+    def stop(self) -> None:
+        """End the thread and take everything out again; for tests and for apps that unload."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        self.fence.run("stop", self.vitals.stop)
+
+    def abandon_after_fork(self) -> None:
+        """In a forked child: the thread is gone and the rest is the parent's; let go without touching any of it."""
+        self.vitals.mute()
+
+    # -------------------------------------------------------------------------------------- the guard's thread
+
+    def _run(self) -> None:
+        run = self.fence.run
+        run("introduction", self._introduce)
+        tick = min(max(self.config.interval / TICKS_PER_WINDOW, SHORTEST_TICK), LONGEST_TICK)
+        window_ends = time.monotonic() + self.config.interval
+        while not self._stop.wait(tick):
+            run("vitals", self.vitals.tick)
+            if self.is_ready and not self._announced:
+                self._announced = True
+                run("readiness", self._announce)
+            run("recycling", self.recycler.tick)
+            run("abandoning", self.vitals.abandon_overdue)
+            run("looking", self._look)
+            if time.monotonic() >= window_ends:
+                window_ends = max(window_ends + self.config.interval, time.monotonic() + tick)
+                run("window", self._close_window)
+        run("looking", self.inquiry.close)
+        run("recycling", self.recycler.close)
+        run("journal", self._write, self.journal.close)
+
+    def _introduce(self) -> None:
+        limit = find_limit()
+        ceiling = self.config.ceiling.of(limit.size) if self.config.ceiling else None
+        server = self.recycler.server
+        self._write(
+            self.journal.register,
+            Worker(
+                pid=os.getpid(),
+                boot=self.boot,
+                started=time.time(),
+                parent=os.getppid(),
+                python=platform.python_version(),
+                server=server.name,
+                target=target_of(sys.argv),
+                version=leakguard.__version__,
+                ceiling=ceiling,
+                hard_ceiling=self.config.hard_mark(limit.size),
+                strategy=" ".join(self.recycler.describe()),
+            ),
+        )
+
+    def _announce(self) -> None:
+        self.recycler.ready()
+        self._write(self.journal.ready, time.time())
+
+    def _look(self) -> None:
+        if not self.drain.closing:  # a worker that leaves has better things to do
+            self.inquiry.step(time.monotonic(), self.requests.total)
+
+    def _close_window(self) -> None:
+        window = self.vitals.close_window()
+        findings = self.inquiry.take_window(window, self.failures.known())
+        self._write(self.journal.window, window)
+        for finding in findings:
+            self._write(self.journal.finding, finding)
+        self._write(self.journal.failures, self.failures.take())
+        while self.fence.notes:
+            self._on_note(self.fence.notes.pop(0))
+
+    def _own_objects(self) -> tuple[object, ...]:
+        return (self, self.vitals, self.inquiry, self.recycler, self.journal)
+
+    # -------------------------------------------------------------- called from the recycler's thread as well
+
+    def _write(self, method: typing.Callable[..., None], *arguments: object) -> None:
+        with self._journal_lock:
+            method(*arguments)
+
+    def _write_evidence(self) -> None:
+        """Write down what is known now, before the worker leaves: recycling must not hide the leak."""
+        self.fence.run("evidence", self._close_window)
+
+    def _on_relief(self, relief: Relief) -> None:
+        self.fence.run("relief", self._write, self.journal.relief, relief)
+
+    def _on_recycle(self, recycle: Recycle) -> None:
+        self.fence.run("recycle", self._write, self.journal.recycle, recycle)
+
+    def _on_note(self, note: str) -> None:
+        log.warning("leakguard: %s", note)
+        self.fence.run("note", self._write, self.journal.note, note)
+
+
+def target_of(arguments: list[str]) -> str | None:
+    """Return the app as the server's command line names it (``module:attribute``), the last such word; ``None`` if none."""
+    for word in reversed(arguments[1:]):
+        module, colon, attribute = word.partition(":")
+        names = [*module.split("."), *attribute.rstrip("()").split(".")]
+        if colon and all(name.isidentifier() for name in names):
+            return word
+    return None

@@ -1,0 +1,208 @@
+"""Inquiry: from suspicion to finding. When to look, what to ask, and what the answers make of a suspicion.
+
+The ladder (RESIN, OSDI'22: spend the dear capture only after a cheap verdict): cheap signals every window; a census now and
+then; a suspicion that a second, disjoint window confirms; then one burst of tracemalloc and one deep look; then the finding.
+"""
+
+from __future__ import annotations
+
+import time
+import typing
+from collections import deque
+from collections.abc import Sequence
+
+from leakguard.config import Config, Level
+from leakguard.detection.finding import compose
+from leakguard.detection.forgiveness import Forgiveness
+from leakguard.detection.judge import History, Suspicion, judge
+from leakguard.observer import Burst, Observer, Question
+from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
+
+if typing.TYPE_CHECKING:
+    from leakguard.probes.requests import RequestTable
+
+MAX_WINDOWS = 360  # an hour at the default interval: what judging looks back on
+MAX_CENSUSES = 40
+MAX_FINDINGS = 100
+FIRST_REQUESTS = 50  # a baseline before the first requests would call every lazy import growth
+MIN_REQUESTS = 100  # between two looks: fewer tell nothing about a rate
+GROWTH_SPACING = 0.15  # a look each time the requests since the baseline grew by this share: many early, few later
+LOOK_SHARE = 0.02  # looks may take this share of the time at most
+BURST_FRAMES = 12  # deep enough to reach the endpoint from a library's allocation
+BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been seen ...
+BURST_LONGEST = 6  # ... but no longer than so many times its shortest duration
+EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply once more
+MAX_QUESTIONS = 4
+
+
+class Inquiry:
+    """Looks, judges and explains, one step at a time; lives in the guard's thread."""
+
+    def __init__(self, config: Config, requests: RequestTable, observer: Observer) -> None:
+        self.config = config
+        self.windows: deque[Window] = deque(maxlen=MAX_WINDOWS)
+        self.censuses: deque[Census] = deque(maxlen=MAX_CENSUSES)
+        self.findings: dict[str, Finding] = {}
+        self.suspicions: tuple[Suspicion, ...] = ()
+        self.observer = observer
+        self.burst = Burst()
+        self._requests = requests
+        self._forgiveness = Forgiveness(config.ignore)
+        self._asked: tuple[Suspicion, ...] = ()
+        self._burst_for: tuple[Suspicion, ...] = ()
+        self._burst_began = 0.0
+        self._burst_requests = 0
+        self._explained: dict[tuple[Kind, object], tuple[float, Explanation | None]] = {}
+        self._last_look = 0.0
+        self._last_took = 0.0
+        self._last_requests = 0
+        self._first_requests: int | None = None
+
+    def remember(self, findings: Sequence[Finding]) -> None:
+        """Take over what other workers found out, so that each leak costs one burst and not one per worker."""
+        self._recalled = tuple(findings)
+
+    def take_window(self, window: Window, failures: dict[str, Failure]) -> tuple[Finding, ...]:
+        """Judge with one more window and return the findings as they stand now."""
+        self.windows.append(window)
+        self.suspicions = judge(History(tuple(self.windows), tuple(self.censuses)))
+        return self._compose_all(failures)
+
+    def step(self, now: float, requests: int) -> None:
+        """Take the next step, if one is due: read an answer, end a burst, start a look. Never waits.
+
+        Args:
+            now: monotonic seconds.
+            requests: handled by this worker so far.
+        """
+        if self.observer.busy:
+            self._read_answer(now)
+        elif self.burst.active:
+            self._end_burst(now, requests)
+        else:
+            unexplained = self._unexplained(now)
+            if unexplained:
+                self._begin_burst(unexplained, now, requests)
+            elif self._census_due(now, requests):
+                self._start_census(now, requests)
+
+    def close(self) -> None:
+        """End a burst and a look that are under way."""
+        self.burst.stop()
+        self.observer.close()
+
+    # ------------------------------------------------------------------------------------------------ the census
+
+    def _census_due(self, now: float, requests: int) -> bool:
+        if not (self.windows and self.windows[-1].warm) or requests < FIRST_REQUESTS:
+            return False
+        if self._first_requests is None:
+            return True
+        fresh = requests - self._last_requests
+        spacing = max(MIN_REQUESTS, GROWTH_SPACING * (requests - self._first_requests))
+        rest = max(2 * self.config.interval, self._last_took / LOOK_SHARE)
+        if self.config.level in {Level.CENSUS, Level.TRACE}:
+            spacing, rest = MIN_REQUESTS, max(self.config.interval, self._last_took / LOOK_SHARE)
+        elif self.config.level is Level.PARANOID:
+            spacing, rest = 1, self.config.interval
+        return fresh >= spacing and now - self._last_look >= rest
+
+    def _start_census(self, now: float, requests: int) -> None:
+        tracked = {int(s.key) for s in self.suspicions if isinstance(s.key, int)}
+        tracked.update(container.key for census in list(self.censuses)[-3:] for container in census.containers)
+        self._last_look = now
+        self._last_requests = requests
+        if self._first_requests is None:
+            self._first_requests = requests
+        self.observer.start_census(requests, tracked)
+
+    def _read_answer(self, now: float) -> None:
+        answer = self.observer.poll()
+        if isinstance(answer, Census):
+            self._last_took = answer.took
+            self.censuses.append(answer)
+        elif answer is not None:
+            for suspicion, explanation in zip(self._asked, answer, strict=False):
+                self._explained[suspicion.kind, suspicion.key] = (now, explanation)
+            self._asked = ()
+
+    # -------------------------------------------------------------------------------------------- the deep look
+
+    def _unexplained(self, now: float) -> tuple[Suspicion, ...]:
+        def due(suspicion: Suspicion) -> bool:
+            seen = self._explained.get((suspicion.kind, suspicion.key))
+            return seen is None or now - seen[0] > EXPLAIN_AGAIN
+
+        confirmed = (s for s in self.suspicions if s.status is Status.CONFIRMED and _question_kind(s) is not None)
+        return tuple(s for s in confirmed if due(s))[:MAX_QUESTIONS]
+
+    def _begin_burst(self, suspicions: tuple[Suspicion, ...], now: float, requests: int) -> None:
+        self._burst_for, self._burst_began, self._burst_requests = suspicions, now, requests
+        if all(self._recalled_site(s) is not None for s in suspicions) or not self.burst.start(BURST_FRAMES):
+            self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
+
+    def _end_burst(self, now: float, requests: int) -> None:
+        shortest = min(max(2 * self.config.interval, 1.0), 10.0)
+        lasted = now - self._burst_began
+        handled = requests - self._burst_requests
+        expected = min((s.per_request * handled for s in self._burst_for), default=0.0)
+        if lasted >= shortest and (expected >= BURST_LEAKS or lasted >= BURST_LONGEST * shortest):
+            self._ask(now, requests)
+            self.burst.stop()
+
+    def _ask(self, now: float, requests: int) -> None:
+        self._asked, self._burst_for = self._burst_for, ()
+        handled = requests - self._burst_requests
+        if not self.observer.start_explain([self._question(s, handled) for s in self._asked]):
+            for suspicion in self._asked:
+                self._explained[suspicion.kind, suspicion.key] = (now, None)
+            self._asked = ()
+
+    def _question(self, suspicion: Suspicion, handled: int) -> Question:
+        kind = _question_kind(suspicion) or "allocations"
+        if kind == "request":
+            survivors = [s for s in self._requests.retained(time.perf_counter()) if s.route == suspicion.route]
+            # The newest were allocated during the burst; the oldest of them are surely not in flight any more.
+            return Question(kind="request", refs=tuple(s.ref for s in survivors[-40:-5] or survivors))
+        key = suspicion.key if isinstance(suspicion.key, int) else 0
+        return Question(kind=kind, key=key, name=suspicion.name, requests=handled)
+
+    # ---------------------------------------------------------------------------------------------- the finding
+
+    def _compose_all(self, failures: dict[str, Failure]) -> tuple[Finding, ...]:
+        current: dict[str, Finding] = {}
+        for suspicion in self.suspicions:
+            explanation = self._explained.get((suspicion.kind, suspicion.key), (0.0, None))[1]
+            finding = compose(self._routed(suspicion, explanation), explanation, failures, self._forgiveness)
+            current.setdefault(finding.fingerprint, finding)
+        for fingerprint, finding in current.items():
+            if fingerprint in self.findings or len(self.findings) < MAX_FINDINGS:
+                self.findings[fingerprint] = finding
+        return tuple(current.values())
+
+    def _routed(self, suspicion: Suspicion, explanation: Explanation | None) -> Suspicion:
+        """Return the suspicion with the route that its allocation traceback ran through, which beats any regression."""
+        if explanation is None or suspicion.kind is Kind.RETAINED_REQUESTS:
+            return suspicion
+        route = route_of(explanation.frames, self._requests.names.endpoints)
+        return suspicion if route is None else suspicion.on_route(route)
+
+    def _recalled_site(self, suspicion: Suspicion) -> Finding | None:
+        return None
+
+
+def _question_kind(suspicion: Suspicion) -> str | None:
+    if suspicion.kind is Kind.RETAINED_REQUESTS:
+        return "request"
+    if suspicion.kind is Kind.LEAK:
+        return "container" if isinstance(suspicion.key, int) else "allocations" if suspicion.key == "blocks" else "type"
+    if suspicion.kind is Kind.NATIVE:
+        return "allocations"
+    return None
+
+
+def route_of(frames: Sequence[Site], endpoints: dict[str, Site]) -> str | None:
+    """Return the one route whose endpoint function is among the frames of an allocation; ``None`` when none or several."""
+    functions = {(frame.file, frame.function) for frame in frames}
+    routes = {route for route, place in endpoints.items() if (place.file, place.function) in functions}
+    return routes.pop() if len(routes) == 1 else None

@@ -1,0 +1,153 @@
+"""The WSGI middleware: the same watch as the ASGI one; a request ends when the response iterable is closed (PEP 3333)."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing
+import weakref
+from collections.abc import Iterable, Iterator
+
+from leakguard.config import Config, Level
+from leakguard.guard import Guard, in_worker, obtain, on_fork
+from leakguard.probes.failures import cause_of
+from leakguard.probes.requests import KEY, Passage, Sentinel, current
+from leakguard.probes.routes import read_wsgi
+
+if typing.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class LeakGuardWSGI:
+    """Watches a WSGI app for leaks and, given a ceiling, recycles its worker without losing a request.
+
+    ``app.wsgi_app = LeakGuardWSGI(app.wsgi_app)`` for Flask, ``application = LeakGuardWSGI(get_wsgi_application())`` for
+    Django. Wrapping twice counts once.
+
+    Args:
+        app: the WSGI application.
+        config: ready options, instead of keyword arguments.
+        options: as for ``LeakGuardMiddleware``.
+
+    Raises:
+        ConfigError: when an option is wrong; at construction, never later.
+    """
+
+    def __init__(self, app: WSGIApplication, *, config: Config | None = None, **options: object) -> None:
+        self.app = app
+        self.config = config if config is not None else Config.load(**options)
+        self._armed = self.config.level is not Level.OFF
+        self._guard: Guard | None = None
+        on_fork(self)
+        if self._armed and in_worker():
+            # WSGI has no start-up event. In a worker that is booting, this is the moment to introduce ourselves, so that
+            # a predecessor waiting for its successor need not wait for a first request.
+            self._guard = obtain(self.config)
+
+    def forget_guard(self) -> None:
+        """Drop the guard of another process: after a fork the child gets its own."""
+        self._guard = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if KEY in environ or not self._armed:
+            return self.app(environ, start_response)
+        guard = self._guard
+        if guard is None:
+            guard = self._guard = obtain(self.config)
+        if not guard.is_ready:
+            guard.ready()
+        passage = Passage(environ, time.perf_counter())
+        environ[KEY] = sentinel = Sentinel()
+        passage.ref = weakref.ref(sentinel)
+        del sentinel  # only the environ may keep it
+        current.set(passage)
+        passage.thread = threading.get_ident()
+        guard.requests.in_flight.add(passage)
+
+        def observed_start(
+            status: str, headers: list[tuple[str, str]], exc_info: typing.Any = None, /
+        ) -> typing.Callable[[bytes], object]:
+            passage.status = int(status[:3])
+            if guard.drain.closing:
+                guard.close_wsgi(environ, start_response)
+            return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+
+        try:
+            response = self.app(environ, observed_start)
+        except Exception as error:
+            passage.cause = cause_of(error)
+            _end(guard, passage, environ)
+            raise
+        except BaseException:
+            _end(guard, passage, environ)
+            raise
+        _read_django(environ, response)
+        if type(response) is environ.get("wsgi.file_wrapper"):
+            # The server sends files by itself (sendfile, uWSGI's offload) only when it gets back its own wrapper.
+            passage.answered = time.perf_counter()
+            _end(guard, passage, environ)
+            return response
+        answer = _SizedAnswer if type(response) in {list, tuple} else _Answer
+        return answer(response, guard, passage, environ)
+
+
+def _end(guard: Guard, passage: Passage, environ: WSGIEnvironment) -> None:
+    read_wsgi(passage, environ)
+    guard.requests.finish(passage)
+
+
+def _read_django(environ: WSGIEnvironment, response: object) -> None:
+    """Put Django's route into the environ: its response closes its request, and the request knows what it matched."""
+    closers = getattr(response, "_resource_closers", None)
+    for closer in closers or ():
+        match = getattr(getattr(closer, "__self__", None), "resolver_match", None)
+        route = getattr(match, "route", None)
+        if isinstance(route, str):
+            environ["leakguard.route"] = "/" + route.lstrip("/")
+            return
+
+
+class _Answer:
+    """The response iterable with its end observed: counts the request when closed, records what iterating raises."""
+
+    __slots__ = ("_environ", "_guard", "_passage", "_response")
+
+    def __init__(self, response: Iterable[bytes], guard: Guard, passage: Passage, environ: WSGIEnvironment) -> None:
+        self._response = response
+        self._guard = guard
+        self._passage: Passage | None = passage
+        self._environ = environ
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._response
+        except Exception as error:
+            if self._passage is not None:
+                self._passage.cause = cause_of(error)
+            raise
+
+    def close(self) -> None:
+        """Close the app's iterable, then count the request as ended; once."""
+        passage, self._passage = self._passage, None
+        try:
+            closer = getattr(self._response, "close", None)
+            if closer is not None:
+                closer()
+        finally:
+            if passage is not None:
+                _end(self._guard, passage, self._environ)
+
+    def __del__(self) -> None:
+        # A server that forgets to close would leave the request in flight for ever.
+        passage, self._passage = self._passage, None
+        if passage is not None:
+            _end(self._guard, passage, self._environ)
+
+
+class _SizedAnswer(_Answer):
+    """An answer of known length: servers derive Content-Length from ``len() == 1``."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(typing.cast("list[bytes]", self._response))

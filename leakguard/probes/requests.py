@@ -1,0 +1,251 @@
+"""Requests: what the hot path writes down, and what the guard's thread makes of it.
+
+One request costs two small objects. A ``Passage`` is the record of its way through the app; it is in ``in_flight`` while the
+request lasts and in a bounded queue after. A ``Sentinel`` lies in the ASGI scope or the WSGI environ and nowhere else: when it
+outlives the response, somebody keeps the request (the end-of-life oracle of LeakCanary, applied to requests).
+
+The hot path only appends; ``RequestTable.fold``, called by the guard's thread a few times a second, names routes, fills the
+latency sketches and follows the sentinels that are still alive. Everything kept is bounded: ``QUEUE`` unfolded passages,
+``MAX_ROUTES`` routes, ``MAX_SURVIVORS`` weak references (beyond it a growing share is sampled and the weight says so).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+import typing
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable
+
+from leakguard.probes import latency
+from leakguard.probes.routes import MAX_ROUTES, RouteNames
+from leakguard.records import RouteCount, Sketch
+
+if typing.TYPE_CHECKING:
+    import asyncio
+
+    from leakguard.probes.failures import Cause
+
+KEY = "leakguard"
+"""The key of the sentinel in an ASGI scope or a WSGI environ; also the mark that a request is already counted."""
+
+FOLD_AT = 512  # so many ended requests are folded by the request path itself: about a quarter of a millisecond
+QUEUE = 8192  # unfolded passages at the most; only a fold that never gets its turn could reach it
+MAX_SURVIVORS = 20_000  # at about 200 bytes each: 4 MB at the most
+
+
+class Sentinel:
+    """The weakly referenced mark of one request's end of life. Empty: what it would hold, a leak would hold too."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Passage:
+    """One request on its way through the app; the hot path fills it, the fold reads it.
+
+    ``scope`` is the ASGI scope or WSGI environ while the request is in flight and ``None`` after it, so that a context that
+    outlives the request does not keep the request.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "answered",
+        "began",
+        "cause",
+        "ended",
+        "endpoint",
+        "method",
+        "path",
+        "ref",
+        "root",
+        "route",
+        "scope",
+        "status",
+        "task",
+        "template",
+        "thread",
+    )
+
+    ref: weakref.ref[Sentinel]
+    method: str
+    template: object  # the framework's own template of the route; a string where we can read it
+    root: object
+    path: object
+    endpoint: object
+
+    def __init__(self, scope: typing.Any, began: float) -> None:
+        self.scope = scope
+        self.began = began
+        self.answered = 0.0
+        self.ended = 0.0
+        self.status = 0
+        self.cause: Cause | None = None
+        self.route: str | None = None
+        self.task: asyncio.Task[object] | None = None
+        self.thread = 0
+        self.abandoned = 0
+
+
+current: contextvars.ContextVar[Passage | None] = contextvars.ContextVar("leakguard_passage", default=None)
+"""The passage in whose context code runs: tasks started by a request inherit it, which joins them to their route."""
+
+
+class Survivor(typing.NamedTuple):
+    """A sentinel that was alive when its request had ended."""
+
+    ref: weakref.ref[Sentinel]
+    route: str
+    cause: Cause | None
+    ended: float
+
+
+class _Tally:
+    """One route's counts since the last window was closed."""
+
+    __slots__ = ("buckets", "count", "errors", "longest")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.errors = 0
+        self.buckets: dict[int, int] = {}
+        self.longest = 0.0
+
+
+class RequestTable:
+    """Counts the requests of one process by route and follows those that outlive their response."""
+
+    def __init__(self, on_cause: Callable[[Cause, str], str] | None = None) -> None:
+        self.in_flight: set[Passage] = set()
+        self.ended: deque[Passage] = deque(maxlen=QUEUE)
+        self.total = 0
+        self.websockets = 0
+        self.names = RouteNames()
+        self._on_cause = on_cause
+        self._fingerprints: dict[tuple[Cause, str], str] = {}
+        self._tallies: dict[str, _Tally] = {}
+        self._survivors: deque[Survivor] = deque()
+        self._weight = 1
+        self._skipped = 0
+        self._debt: Counter[str] = Counter()
+        self._before_full: tuple[Survivor, ...] = ()
+        self._folding = threading.Lock()
+
+    def finish(self, passage: Passage) -> None:
+        """Take a request off the in-flight set and queue it for the fold. Called once per request; about 300 ns."""
+        self.in_flight.discard(passage)
+        passage.ended = time.perf_counter()
+        passage.scope = passage.task = None
+        self.ended.append(passage)
+        if len(self.ended) >= FOLD_AT:
+            self.fold()
+
+    def fold(self) -> None:
+        """Turn the queued passages into counts and survivors; returns at once when another thread is at it."""
+        if not self._folding.acquire(blocking=False):
+            return
+        try:
+            for _ in range(len(self.ended)):
+                self._fold_one(self.ended.popleft())
+            self._drop_dead()
+        except IndexError:
+            pass  # another thread took the last one between the length and the pop
+        finally:
+            self._folding.release()
+
+    def _fold_one(self, passage: Passage) -> None:
+        self.total += 1
+        route = passage.route = self.names.of_passage(passage)
+        passage.endpoint = None
+        tally = self._tallies.get(route)
+        if tally is None:
+            tally = self._tallies[route] = _Tally()
+        tally.count += 1
+        if passage.status >= 500 or passage.cause is not None:
+            tally.errors += 1
+        elapsed = ((passage.answered or passage.ended) - passage.began) * 1000
+        number = latency.bucket(elapsed)
+        tally.buckets[number] = tally.buckets.get(number, 0) + 1
+        tally.longest = max(tally.longest, elapsed)
+        if passage.cause is not None:
+            self._note_cause(passage.cause, route)
+        if passage.ref() is not None:
+            self._follow(Survivor(passage.ref, route, passage.cause, passage.ended))
+
+    def _note_cause(self, cause: Cause, route: str) -> None:
+        if self._on_cause is None:
+            return
+        if len(self._fingerprints) >= MAX_ROUTES:
+            self._fingerprints.clear()
+        self._fingerprints[cause, route] = self._on_cause(cause, route)
+
+    def _follow(self, survivor: Survivor) -> None:
+        self._skipped += 1
+        if self._skipped < self._weight:
+            return
+        self._skipped = 0
+        self._survivors.append(survivor)
+        if len(self._survivors) > MAX_SURVIVORS:
+            # Keep every other one and count each for two: the rate stays right and the memory bounded.
+            self._survivors = deque(list(self._survivors)[::2])
+            self._weight *= 2
+
+    def _drop_dead(self) -> None:
+        self._survivors = deque(survivor for survivor in self._survivors if survivor.ref() is not None)
+
+    # The two below run inside the collector's callbacks, in any thread, between any two bytecodes: they take no lock and
+    # change nothing but their own attribute.
+
+    def before_full_collection(self) -> None:
+        """Remember which survivors were alive when a full collection began."""
+        self._before_full = tuple(s for s in tuple(self._survivors) if s.ref() is not None)
+
+    def after_full_collection(self) -> None:
+        """Count the survivors that only the cyclic collector could free: GC debt."""
+        for survivor in self._before_full:
+            if survivor.ref() is None:
+                self._debt[survivor.route] += self._weight
+        self._before_full = ()
+
+    def retained(self, ended_before: float) -> list[Survivor]:
+        """Return the survivors whose request ended before a moment of ``time.perf_counter``: each counts ``weight``."""
+        return [s for s in tuple(self._survivors) if s.ended < ended_before and s.ref() is not None]
+
+    @property
+    def weight(self) -> int:
+        """How many requests one survivor stands for; 1 until more than ``MAX_SURVIVORS`` were retained."""
+        return self._weight
+
+    def take(self, retained_before: float) -> tuple[RouteCount, ...]:
+        """Close a window: return the counts per route since the last call, and reset them.
+
+        Args:
+            retained_before: requests that ended before this moment of ``time.perf_counter`` and whose sentinel is alive
+                are retained; later ones are too young to tell.
+        """
+        self.fold()
+        with self._folding:
+            tallies, self._tallies = self._tallies, {}
+            debt, self._debt = self._debt, Counter()
+        alive: Counter[str] = Counter()
+        by_failure: dict[str, Counter[str]] = {}
+        for survivor in self.retained(retained_before):
+            alive[survivor.route] += self._weight
+            fingerprint = self._fingerprints.get((survivor.cause, survivor.route)) if survivor.cause else None
+            if fingerprint is not None:
+                by_failure.setdefault(survivor.route, Counter())[fingerprint] += self._weight
+        nothing = _Tally()
+        return tuple(
+            RouteCount(
+                route=route,
+                count=tally.count,
+                errors=tally.errors,
+                sketch=Sketch(tally.buckets, tally.longest),
+                retained=alive[route],
+                gc_debt=debt[route],
+                retained_by_failure=dict(by_failure.get(route, {})),
+            )
+            for route in sorted({*tallies, *alive, *debt})
+            for tally in [tallies.get(route, nothing)]
+        )
