@@ -18,7 +18,7 @@ from leakguard.recycling.servers import in_worker
 if typing.TYPE_CHECKING:
     from leakguard.config import Config
 
-__all__ = ["Guard", "in_worker", "obtain", "on_fork"]
+__all__ = ["Guard", "in_worker", "obtain", "on_fork", "release"]
 
 
 class Holder(typing.Protocol):
@@ -41,6 +41,17 @@ def obtain(config: Config) -> Guard:
             _current = Guard(config)
             _current.start()
         return _current
+
+
+def release() -> None:
+    """Stop this process's guard and take everything out again; the next request gets a new one. For tests and reloads."""
+    global _current
+    with _lock:
+        guard, _current = _current, None
+        if guard is not None:
+            guard.stop()
+        for holder in list(_holders):
+            holder.forget_guard()
 
 
 def on_fork(holder: Holder) -> None:

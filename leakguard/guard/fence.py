@@ -31,7 +31,7 @@ class Fence:
             return None
         try:
             result = step(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self._note(name, error)
             return None
         self._failures[name] = 0

@@ -123,9 +123,13 @@ class Guard:
         run("journal", self._write, self.journal.close)
 
     def _introduce(self) -> None:
+        self._register()
+        with self._journal_lock:
+            self.inquiry.remember(self.journal.recall())
+
+    def _register(self) -> None:
         limit = find_limit()
         ceiling = self.config.ceiling.of(limit.size) if self.config.ceiling else None
-        server = self.recycler.server
         self._write(
             self.journal.register,
             Worker(
@@ -134,7 +138,7 @@ class Guard:
                 started=time.time(),
                 parent=os.getppid(),
                 python=platform.python_version(),
-                server=server.name,
+                server=str(self.recycler.server),
                 target=target_of(sys.argv),
                 version=leakguard.__version__,
                 ceiling=ceiling,
@@ -145,6 +149,7 @@ class Guard:
 
     def _announce(self) -> None:
         self.recycler.ready()
+        self._register()  # the server is known for certain only now
         self._write(self.journal.ready, time.time())
 
     def _look(self) -> None:

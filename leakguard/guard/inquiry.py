@@ -6,6 +6,7 @@ then; a suspicion that a second, disjoint window confirms; then one burst of tra
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import typing
 from collections import deque
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 from leakguard.config import Config, Level
 from leakguard.detection.finding import compose
 from leakguard.detection.forgiveness import Forgiveness
-from leakguard.detection.judge import History, Suspicion, judge
+from leakguard.detection.judge import judge
+from leakguard.detection.suspicion import History, Suspicion
 from leakguard.observer import Burst, Observer, Question
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
 
@@ -52,7 +54,8 @@ class Inquiry:
         self._burst_for: tuple[Suspicion, ...] = ()
         self._burst_began = 0.0
         self._burst_requests = 0
-        self._explained: dict[tuple[Kind, object], tuple[float, Explanation | None]] = {}
+        self._explained: dict[tuple[Kind, int | str], tuple[float, Explanation | None]] = {}
+        self._others: tuple[Finding, ...] = ()
         self._last_look = 0.0
         self._last_took = 0.0
         self._last_requests = 0
@@ -60,12 +63,12 @@ class Inquiry:
 
     def remember(self, findings: Sequence[Finding]) -> None:
         """Take over what other workers found out, so that each leak costs one burst and not one per worker."""
-        self._recalled = tuple(findings)
+        self._others = tuple(findings)
 
     def take_window(self, window: Window, failures: dict[str, Failure]) -> tuple[Finding, ...]:
         """Judge with one more window and return the findings as they stand now."""
         self.windows.append(window)
-        self.suspicions = judge(History(tuple(self.windows), tuple(self.censuses)))
+        self.suspicions = judge(History(tuple(self.windows), tuple(self.censuses), sizes=self._sizes()))
         return self._compose_all(failures)
 
     def step(self, now: float, requests: int) -> None:
@@ -123,7 +126,8 @@ class Inquiry:
             self.censuses.append(answer)
         elif answer is not None:
             for suspicion, explanation in zip(self._asked, answer, strict=False):
-                self._explained[suspicion.kind, suspicion.key] = (now, explanation)
+                told = self._with_recalled_site(suspicion, explanation)
+                self._explained[suspicion.kind, suspicion.key] = (now, told)
             self._asked = ()
 
     # -------------------------------------------------------------------------------------------- the deep look
@@ -138,7 +142,7 @@ class Inquiry:
 
     def _begin_burst(self, suspicions: tuple[Suspicion, ...], now: float, requests: int) -> None:
         self._burst_for, self._burst_began, self._burst_requests = suspicions, now, requests
-        if all(self._recalled_site(s) is not None for s in suspicions) or not self.burst.start(BURST_FRAMES):
+        if all(self._recalled(s) is not None for s in suspicions) or not self.burst.start(BURST_FRAMES):
             self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
 
     def _end_burst(self, now: float, requests: int) -> None:
@@ -169,6 +173,13 @@ class Inquiry:
 
     # ---------------------------------------------------------------------------------------------- the finding
 
+    def _sizes(self) -> dict[int | str, int]:
+        return {
+            key: explanation.bytes_each
+            for (_, key), (_, explanation) in self._explained.items()
+            if explanation is not None and explanation.bytes_each is not None
+        }
+
     def _compose_all(self, failures: dict[str, Failure]) -> tuple[Finding, ...]:
         current: dict[str, Finding] = {}
         for suspicion in self.suspicions:
@@ -185,10 +196,35 @@ class Inquiry:
         if explanation is None or suspicion.kind is Kind.RETAINED_REQUESTS:
             return suspicion
         route = route_of(explanation.frames, self._requests.names.endpoints)
-        return suspicion if route is None else suspicion.on_route(route)
+        if route is None or route == suspicion.route:
+            return suspicion
+        handled = sum(count.count for window in self.windows for count in window.routes)
+        on_route = sum(count.count for window in self.windows for count in window.routes if count.route == route)
+        if not on_route:
+            return suspicion
+        rate = suspicion.total_rate * handled / on_route
+        ratio = rate / suspicion.per_request if suspicion.per_request else 1.0
+        weight = suspicion.bytes_per_request
+        return dataclasses.replace(
+            suspicion, route=route, per_request=rate, bytes_per_request=None if weight is None else weight * ratio
+        )
 
-    def _recalled_site(self, suspicion: Suspicion) -> Finding | None:
+    def _recalled(self, suspicion: Suspicion) -> Finding | None:
+        """Return what another worker found out about the same leak, if it knows the line."""
+        for finding in self._others:
+            same = suspicion.name == finding.holder if suspicion.kind is Kind.LEAK else suspicion.route == finding.route
+            if same and finding.kind is suspicion.kind and finding.site is not None:
+                return finding
         return None
+
+    def _with_recalled_site(self, suspicion: Suspicion, explanation: Explanation | None) -> Explanation | None:
+        """Return the explanation with the line that another worker's burst found, if it blames the same holder."""
+        if explanation is None or explanation.site is not None:
+            return explanation
+        finding = self._recalled(suspicion)
+        if finding is None or finding.holder != explanation.holder:
+            return explanation
+        return dataclasses.replace(explanation, site=finding.site)
 
 
 def _question_kind(suspicion: Suspicion) -> str | None:

@@ -1,0 +1,39 @@
+"""What every test may use: a guard that is taken out again, and an honest way to need something."""
+
+from __future__ import annotations
+
+import os
+import typing
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def require(holds: object, need: str) -> None:
+    """Skip the test when what it needs is missing, saying what it is; in CI that is a failure."""
+    if holds:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"this test needs {need}, and .ci/run must provide it")
+    pytest.skip(f"needs {need}")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No option of the person who runs the tests, and a journal of the test's own."""
+    for name in list(os.environ):
+        if name.startswith("LEAKGUARD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture
+def released() -> typing.Iterator[None]:
+    """After the test the process has no guard, no hook and no thread of ours."""
+    from leakguard.guard import release
+
+    yield
+    release()
