@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import Sequence
 
 from leakguard.config import Config, Level
+from leakguard.detection.alone import route_alone
 from leakguard.detection.finding import compose
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.judge import judge
 from leakguard.detection.suspicion import History, Suspicion
 from leakguard.observer import Burst, Observer, Question
+from leakguard.probes.solo import SoloProbe
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
 
 if typing.TYPE_CHECKING:
@@ -35,6 +37,8 @@ BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been see
 BURST_LONGEST = 6  # ... but no longer than so many times its shortest duration
 EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply once more
 MAX_QUESTIONS = 4
+LEAST_BLOCKS = 0.5  # left behind per request that ran alone, in allocated blocks ...
+LEAST_HEAP = 24.0  # ... and in bytes of C heap: the smallest chunk that malloc gives
 
 
 class Inquiry:
@@ -56,6 +60,7 @@ class Inquiry:
         self._burst_requests = 0
         self._explained: dict[tuple[Kind, int | str], tuple[float, Explanation | None]] = {}
         self._others: tuple[Finding, ...] = ()
+        self._alone: dict[int | str, str] = {}
         self._last_look = 0.0
         self._last_took = 0.0
         self._last_requests = 0
@@ -91,6 +96,7 @@ class Inquiry:
 
     def close(self) -> None:
         """End a burst and a look that are under way."""
+        self._requests.solo = None
         self.burst.stop()
         self.observer.close()
 
@@ -144,6 +150,8 @@ class Inquiry:
         self._burst_for, self._burst_began, self._burst_requests = suspicions, now, requests
         if all(self._recalled(s) is not None for s in suspicions) or not self.burst.start(BURST_FRAMES):
             self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
+            return
+        self._requests.solo = SoloProbe()
 
     def _end_burst(self, now: float, requests: int) -> None:
         shortest = min(max(2 * self.config.interval, 1.0), 10.0)
@@ -151,8 +159,24 @@ class Inquiry:
         handled = requests - self._burst_requests
         expected = min((s.per_request * handled for s in self._burst_for), default=0.0)
         if lasted >= shortest and (expected >= BURST_LEAKS or lasted >= BURST_LONGEST * shortest):
+            self._judge_alone()
             self._ask(now, requests)
             self.burst.stop()
+
+    def _judge_alone(self) -> None:
+        solo, self._requests.solo = self._requests.solo, None
+        if solo is None:
+            return
+        self._requests.fold()
+        samples = solo.by_route()
+        for suspicion in self._burst_for:
+            in_heap = suspicion.kind is Kind.NATIVE
+            changes = {
+                route: [float(heap if in_heap else blocks) for blocks, heap in its] for route, its in samples.items()
+            }
+            route = route_alone(changes, least=LEAST_HEAP if in_heap else LEAST_BLOCKS)
+            if route is not None:
+                self._alone[suspicion.key] = route
 
     def _ask(self, now: float, requests: int) -> None:
         self._asked, self._burst_for = self._burst_for, ()
@@ -192,10 +216,13 @@ class Inquiry:
         return tuple(current.values())
 
     def _routed(self, suspicion: Suspicion, explanation: Explanation | None) -> Suspicion:
-        """Return the suspicion with the route that its allocation traceback ran through, which beats any regression."""
+        """Return the suspicion with its route by the best evidence: traceback, then requests that ran alone, then regression.
+
+        The sentinel's route is exact and stays.
+        """
         if explanation is None or suspicion.kind is Kind.RETAINED_REQUESTS:
             return suspicion
-        route = route_of(explanation.frames, self._requests.names.endpoints)
+        route = route_of(explanation.frames, self._requests.names.endpoints) or self._alone.get(suspicion.key)
         if route is None or route == suspicion.route:
             return suspicion
         handled = sum(count.count for window in self.windows for count in window.routes)

@@ -54,6 +54,7 @@ class LeakGuardMiddleware:
         self._guard = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send one scope through the app, counted."""
         if scope["type"] != "http" or KEY in scope or not self._armed:
             await self._pass(scope, receive, send)
             return
@@ -69,7 +70,7 @@ class LeakGuardMiddleware:
         current.set(passage)
         if guard.abandons:
             passage.task = asyncio.current_task()
-        requests.in_flight.add(passage)
+        requests.begin(passage)
 
         def observed_send(message: Message) -> typing.Awaitable[None]:
             kind = message["type"]

@@ -49,6 +49,7 @@ class LeakGuardWSGI:
         self._guard = None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send one request through the app, counted."""
         if KEY in environ or not self._armed:
             return self.app(environ, start_response)
         guard = self._guard
@@ -62,7 +63,7 @@ class LeakGuardWSGI:
         del sentinel  # only the environ may keep it
         current.set(passage)
         passage.thread = threading.get_ident()
-        guard.requests.in_flight.add(passage)
+        guard.requests.begin(passage)
 
         def observed_start(
             status: str, headers: list[tuple[str, str]], exc_info: typing.Any = None, /

@@ -20,6 +20,10 @@ if typing.TYPE_CHECKING:
 Recorder = Callable[[Cause], object]
 
 
+def _forget(cause: Cause) -> None:
+    """Record nothing."""
+
+
 class HookSet:
     """Every exception hook of one process, chained in front of those that were there.
 
@@ -75,7 +79,7 @@ class HookSet:
 
     def mute(self) -> None:
         """Record nothing from now on but stay in the chain: for a forked child that inherits the hooks."""
-        self._record = lambda cause: None
+        self._record = _forget
 
     def _note(self, error: BaseException | None, source: str) -> None:
         if error is None:

@@ -6,6 +6,7 @@ A name made from what clients send must not grow memory: path segments that look
 
 from __future__ import annotations
 
+import functools
 import re
 import types
 import typing
@@ -121,7 +122,12 @@ class RouteNames:
 
 
 def normalise(path: str, *, keep_templates: bool = False) -> str:
-    """Return a path with its identifiers blurred: ``/users/4711/cart`` becomes ``/users/{}/cart``."""
+    """Return a path with its identifiers blurred: ``/users/4711/cart`` becomes ``/users/{}/cart``. Long ones are cut."""
+    return _normalised(path[: 2 * MAX_LENGTH], keep_templates)
+
+
+@functools.lru_cache(maxsize=1024)
+def _normalised(path: str, keep_templates: bool) -> str:
     segments = path.split("/")
     blurred = [
         "{}" if _IDENTIFIER.search(segment) and not (keep_templates and segment.startswith("{")) else segment

@@ -9,15 +9,16 @@ import time
 import typing
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Mount, Route
+
 from leakguard import LeakGuardMiddleware
 from leakguard.errors import ConfigError
 from leakguard.guard import Guard, obtain
 from leakguard.probes.requests import KEY
 from leakguard.records import RouteCount
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.routing import Mount, Route
 
 pytestmark = pytest.mark.usefixtures("released")
 

@@ -8,6 +8,7 @@ import typing
 from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
+
 from leakguard import LeakGuardWSGI
 from leakguard.guard import Guard, obtain
 from leakguard.probes.requests import KEY

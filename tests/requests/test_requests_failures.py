@@ -11,6 +11,7 @@ import typing
 import weakref
 
 import pytest
+
 from leakguard.probes.failures import MAX_FAILURES, Cause, FailureTable, cause_of
 from leakguard.probes.hooks import HookSet
 

@@ -8,6 +8,7 @@ import typing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from leakguard.probes.requests import Passage
 from leakguard.probes.routes import MAX_ROUTES, OTHER, RouteNames, normalise, read_asgi, read_wsgi
 

@@ -8,6 +8,7 @@ import tracemalloc
 import weakref
 
 import pytest
+
 from leakguard.probes.failures import Cause
 from leakguard.probes.requests import MAX_SURVIVORS, Passage, RequestTable, Sentinel
 from leakguard.probes.routes import read_asgi
