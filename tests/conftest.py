@@ -1,4 +1,4 @@
-"""What every test may use: a guard that is taken out again, and an honest way to need something."""
+"""What every test gets: an environment of its own, and a guard that is taken out again."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ import typing
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def require(holds: object, need: str) -> None:
-    """Skip the test when what it needs is missing, saying what it is; in CI that is a failure."""
-    if holds:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"this test needs {need}, and .ci/run must provide it")
-    pytest.skip(f"needs {need}")
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, require
+from support.needs import ROOT, require
 
 HERE = Path(__file__).parent
 SECONDS = 24.0
