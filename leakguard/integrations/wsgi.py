@@ -12,7 +12,7 @@ from leakguard.config import Config, Level
 from leakguard.guard import Guard, in_worker, obtain, on_fork
 from leakguard.probes.failures import cause_of
 from leakguard.probes.requests import KEY, Passage, Sentinel, current
-from leakguard.probes.routes import read_wsgi
+from leakguard.probes.routes import ROUTE, read_wsgi
 
 if typing.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -69,6 +69,7 @@ class LeakGuardWSGI:
             status: str, headers: list[tuple[str, str]], exc_info: typing.Any = None, /
         ) -> typing.Callable[[bytes], object]:
             passage.status = int(status[:3])
+            _read_werkzeug(environ)
             if guard.drain.closing:
                 guard.close_wsgi(environ, start_response)
             return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
@@ -97,6 +98,15 @@ def _end(guard: Guard, passage: Passage, environ: WSGIEnvironment) -> None:
     guard.requests.finish(passage)
 
 
+def _read_werkzeug(environ: WSGIEnvironment) -> None:
+    """Put Flask's rule into the environ; Flask takes its request out of the environ before the app returns."""
+    request = environ.get("werkzeug.request")
+    if request is not None:
+        rule = getattr(getattr(request, "url_rule", None), "rule", None)
+        if isinstance(rule, str):
+            environ[ROUTE] = rule
+
+
 def _read_django(environ: WSGIEnvironment, response: object) -> None:
     """Put Django's route into the environ: its response closes its request, and the request knows what it matched."""
     closers = getattr(response, "_resource_closers", None)
@@ -104,7 +114,7 @@ def _read_django(environ: WSGIEnvironment, response: object) -> None:
         match = getattr(getattr(closer, "__self__", None), "resolver_match", None)
         route = getattr(match, "route", None)
         if isinstance(route, str):
-            environ["leakguard.route"] = "/" + route.lstrip("/")
+            environ[ROUTE] = "/" + route.lstrip("/")
             return
 
 

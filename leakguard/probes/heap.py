@@ -34,7 +34,7 @@ class _Mallinfo2(ctypes.Structure):
 def in_use() -> int | None:
     """Return the bytes in use on the C heap, mapped chunks included; ``None`` where that cannot be known.
 
-    glibc is asked (``mallinfo2``), elsewhere psutil 7.2 (``heap_info``), which holds the GIL. Another malloc loaded over glibc's
+    glibc is asked (``mallinfo2``), elsewhere psutil 7.2 (``heap_info``, which holds the GIL). Another malloc over glibc's
     (jemalloc, tcmalloc, mimalloc) makes both answer for a heap that nobody uses, so the answer is then ``None``. Costs 1 to
     2 microseconds, and 0.03 for every free chunk of a fragmented heap, with the heap locked.
     """

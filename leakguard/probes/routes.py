@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
 
 MAX_ROUTES = 500
 MAX_LENGTH = 120  # characters of one name
+ROUTE = "leakguard.route"  # where a WSGI environ carries the route's template
 OTHER = "(other)"
 UNMATCHED = "(unmatched)"
 
@@ -53,19 +54,13 @@ def read_asgi(passage: Passage, scope: typing.Any) -> None:
 def read_wsgi(passage: Passage, environ: typing.Any) -> None:
     """Copy what names the route out of a WSGI environ into its passage.
 
-    Flask's rule is read from the request that Werkzeug leaves in the environ; anyone can set ``leakguard.route``, which
-    is how the WSGI middleware hands over Django's.
+    The middleware puts Flask's rule and Django's route there under ``ROUTE``; anyone else may do so too.
     """
     passage.method = environ.get("REQUEST_METHOD", "")
     passage.root = environ.get("SCRIPT_NAME")
     passage.path = passage.endpoint = None
-    template = environ.get("leakguard.route")
-    if template is None:
-        request = environ.get("werkzeug.request")
-        if request is not None:
-            template = getattr(getattr(request, "url_rule", None), "rule", None)
-    passage.template = template
-    if template is None:
+    passage.template = environ.get(ROUTE)
+    if passage.template is None:
         passage.path = UNMATCHED if passage.status == 404 else environ.get("PATH_INFO", "")
 
 

@@ -84,20 +84,20 @@ def test_an_answer_that_is_never_closed_ends_with_its_object() -> None:
 
 def test_exceptions_are_recorded_when_calling_and_when_iterating() -> None:
     """Both ways in which a WSGI app can fail are seen, and the same object reaches the server."""
-    raised = KeyError("secret")
+    raised = [KeyError("secret"), KeyError("secret")]
 
     def fails(environ: Environ, start_response: typing.Any) -> list[bytes]:
-        raise raised
+        raise raised[0]
 
     def fails_late(environ: Environ, start_response: typing.Any) -> typing.Iterator[bytes]:
         start_response("200 OK", [])
         yield b"a"
-        raise raised
+        raise raised[1]
 
-    for app in (guarded(fails), guarded(fails_late)):
+    for app, error in zip((guarded(fails), guarded(fails_late)), raised, strict=True):
         with pytest.raises(KeyError) as caught:
             call(app)
-        assert caught.value is raised
+        assert caught.value is error
     guard = guard_of(app)
     assert counts(guard)["GET /"].errors == 2
     assert sorted(f.site.function for f in guard.failures.known().values() if f.site) == ["fails", "fails_late"]

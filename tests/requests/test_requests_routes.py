@@ -61,10 +61,8 @@ def test_unmatched_paths_are_one_route() -> None:
     assert {wsgi_name(names, PATH_INFO=f"/wp-{i}.php", status=404) for i in range(1000)} == {"GET (unmatched)"}
 
 
-def test_flask_and_django_rules_are_read() -> None:
-    """Flask's rule is read from Werkzeug's request, Django's from what the middleware put into the environ."""
-    request = types.SimpleNamespace(url_rule=types.SimpleNamespace(rule="/users/<int:id>"))
-    assert wsgi_name(RouteNames(), PATH_INFO="/users/5", **{"werkzeug.request": request}) == "GET /users/<int:id>"
+def test_a_template_in_the_environ_names_the_route() -> None:
+    """What the middleware reads from Flask or Django, and what others put there, is the name."""
     assert wsgi_name(RouteNames(), PATH_INFO="/u/5", **{"leakguard.route": "/u/<pk>"}) == "GET /u/<pk>"
 
 
