@@ -12,6 +12,7 @@ import time
 import typing
 
 import leakguard
+from leakguard.guard.cost import CostMeter
 from leakguard.guard.fence import Fence, log
 from leakguard.guard.inquiry import Inquiry
 from leakguard.guard.vitals import Vitals
@@ -47,7 +48,6 @@ class Guard:
         self.abandons = config.abandon_after is not None
         self.is_ready = False
         self.journal = open_journal(config.journal)
-        self._journal_lock = threading.Lock()
         self.recycler = Recycler(
             config,
             in_flight=lambda: len(self.requests.in_flight),
@@ -64,6 +64,8 @@ class Guard:
             self.requests,
             Observer(available=lambda: find_limit().available, rss=self.vitals.process.rss, own=self._own_objects),
         )
+        self.cost = CostMeter()
+        self.started = time.time()
         self.boot = secrets.token_hex(8)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -109,9 +111,7 @@ class Guard:
         window_ends = time.monotonic() + self.config.interval
         while not self._stop.wait(tick):
             run("vitals", self.vitals.tick)
-            if self.is_ready and not self._announced:
-                self._announced = True
-                run("readiness", self._announce)
+            run("readiness", self._announce)
             run("recycling", self.recycler.tick)
             run("abandoning", self.vitals.abandon_overdue)
             run("looking", self._look)
@@ -120,22 +120,20 @@ class Guard:
                 run("window", self._close_window)
         run("looking", self.inquiry.close)
         run("recycling", self.recycler.close)
-        run("journal", self._write, self.journal.close)
+        run("journal", self.journal.close)
 
     def _introduce(self) -> None:
         self._register()
-        with self._journal_lock:
-            self.inquiry.remember(self.journal.recall())
+        self.inquiry.remember(self.journal.recall())
 
     def _register(self) -> None:
         limit = find_limit()
         ceiling = self.config.ceiling.of(limit.size) if self.config.ceiling else None
-        self._write(
-            self.journal.register,
+        self.journal.register(
             Worker(
                 pid=os.getpid(),
                 boot=self.boot,
-                started=time.time(),
+                started=self.started,
                 parent=os.getppid(),
                 python=platform.python_version(),
                 server=str(self.recycler.server),
@@ -148,21 +146,26 @@ class Guard:
         )
 
     def _announce(self) -> None:
-        self.recycler.ready()
-        self._register()  # the server is known for certain only now
-        self._write(self.journal.ready, time.time())
+        """Pass readiness on; the worker counts as serving once the server is found booted, and is then known for certain."""
+        if self.is_ready and not self._announced:
+            self.recycler.ready()
+            if self.recycler.serving:
+                self._announced = True
+                self._register()
+                self.journal.ready(time.time())
 
     def _look(self) -> None:
         if not self.drain.closing:  # a worker that leaves has better things to do
             self.inquiry.step(time.monotonic(), self.requests.total)
 
-    def _close_window(self) -> None:
+    def _close_window(self, *, leaving: bool = False) -> None:
         window = self.vitals.close_window()
-        findings = self.inquiry.take_window(window, self.failures.known())
-        self._write(self.journal.window, window)
+        findings = self.inquiry.take_window(window, self.failures.known(), leaving=leaving)
+        self.journal.window(window)
         for finding in findings:
-            self._write(self.journal.finding, finding)
-        self._write(self.journal.failures, self.failures.take())
+            self.journal.finding(finding)
+        self.journal.failures(self.failures.take())
+        self.journal.cost(self.cost.read(self.inquiry.observer.stalls))
         while self.fence.notes:
             self._on_note(self.fence.notes.pop(0))
 
@@ -171,23 +174,19 @@ class Guard:
 
     # -------------------------------------------------------------- called from the recycler's thread as well
 
-    def _write(self, method: typing.Callable[..., None], *arguments: object) -> None:
-        with self._journal_lock:
-            method(*arguments)
-
     def _write_evidence(self) -> None:
         """Write down what is known now, before the worker leaves: recycling must not hide the leak."""
-        self.fence.run("evidence", self._close_window)
+        self.fence.run("evidence", self._close_window, leaving=True)
 
     def _on_relief(self, relief: Relief) -> None:
-        self.fence.run("relief", self._write, self.journal.relief, relief)
+        self.fence.run("relief", self.journal.relief, relief)
 
     def _on_recycle(self, recycle: Recycle) -> None:
-        self.fence.run("recycle", self._write, self.journal.recycle, recycle)
+        self.fence.run("recycle", self.journal.recycle, recycle)
 
     def _on_note(self, note: str) -> None:
         log.warning("leakguard: %s", note)
-        self.fence.run("note", self._write, self.journal.note, note)
+        self.fence.run("note", self.journal.note, note)
 
 
 def target_of(arguments: list[str]) -> str | None:

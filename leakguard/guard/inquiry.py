@@ -70,11 +70,17 @@ class Inquiry:
         """Take over what other workers found out, so that each leak costs one burst and not one per worker."""
         self._others = tuple(findings)
 
-    def take_window(self, window: Window, failures: dict[str, Failure]) -> tuple[Finding, ...]:
-        """Judge with one more window and return the findings as they stand now."""
+    def take_window(
+        self, window: Window, failures: dict[str, Failure], *, leaving: bool = False
+    ) -> tuple[Finding, ...]:
+        """Judge with one more window and return the findings as they stand now.
+
+        What a deep look may still explain is held back, for its name comes from what it finds; a worker that is
+        ``leaving`` says what it knows.
+        """
         self.windows.append(window)
         self.suspicions = judge(History(tuple(self.windows), tuple(self.censuses), sizes=self._sizes()))
-        return self._compose_all(failures)
+        return self._compose_all(failures, leaving=leaving)
 
     def step(self, now: float, requests: int) -> None:
         """Take the next step, if one is due: read an answer, end a burst, start a look. Never waits.
@@ -204,9 +210,11 @@ class Inquiry:
             if explanation is not None and explanation.bytes_each is not None
         }
 
-    def _compose_all(self, failures: dict[str, Failure]) -> tuple[Finding, ...]:
+    def _compose_all(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
         current: dict[str, Finding] = {}
         for suspicion in self.suspicions:
+            if not leaving and not self._is_told(suspicion):
+                continue
             explanation = self._explained.get((suspicion.kind, suspicion.key), (0.0, None))[1]
             finding = compose(self._routed(suspicion, explanation), explanation, failures, self._forgiveness)
             current.setdefault(finding.fingerprint, finding)
@@ -214,6 +222,11 @@ class Inquiry:
             if fingerprint in self.findings or len(self.findings) < MAX_FINDINGS:
                 self.findings[fingerprint] = finding
         return tuple(current.values())
+
+    def _is_told(self, suspicion: Suspicion) -> bool:
+        """Say whether the finding already has its lasting name: a container has its path, others wait for the look."""
+        asked = (suspicion.kind, suspicion.key) in self._explained
+        return asked or isinstance(suspicion.key, int) or _question_kind(suspicion) is None
 
     def _routed(self, suspicion: Suspicion, explanation: Explanation | None) -> Suspicion:
         """Return the suspicion with its route by the best evidence: traceback, then requests that ran alone, then regression.

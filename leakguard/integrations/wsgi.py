@@ -43,6 +43,7 @@ class LeakGuardWSGI:
             # WSGI has no start-up event. In a worker that is booting, this is the moment to introduce ourselves, so that
             # a predecessor waiting for its successor need not wait for a first request.
             self._guard = obtain(self.config)
+            self._guard.ready()
 
     def forget_guard(self) -> None:
         """Drop the guard of another process: after a fork the child gets its own."""
