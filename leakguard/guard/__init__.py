@@ -6,13 +6,13 @@ will fork: threads do not survive a fork.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import typing
 import weakref
 
 from leakguard.guard.guard import Guard
-from leakguard.observer import forking
 from leakguard.recycling.servers import in_worker
 
 if typing.TYPE_CHECKING:
@@ -61,8 +61,6 @@ def on_fork(holder: Holder) -> None:
 
 def _after_fork_in_child() -> None:
     global _current, _lock
-    if forking():
-        return  # our own observer: it only looks
     _lock = threading.Lock()
     guard, _current = _current, None
     if guard is not None:
@@ -72,3 +70,4 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(release)  # the last window of a worker that ends in order is written, too

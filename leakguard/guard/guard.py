@@ -31,6 +31,7 @@ if typing.TYPE_CHECKING:
 TICKS_PER_WINDOW = 5
 SHORTEST_TICK = 0.05
 LONGEST_TICK = 1.0
+LAST_WORDS = 3.0  # seconds that the end of a process waits for the guard's thread
 
 
 class Guard:
@@ -92,10 +93,10 @@ class Guard:
         self.fence.run("connection close", close_wsgi, environ, start_response)
 
     def stop(self) -> None:
-        """End the thread and take everything out again; for tests and for apps that unload."""
+        """End the thread, which writes its last window, and take everything out again. Waits ``LAST_WORDS`` at most."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=10)
+            self._thread.join(LAST_WORDS)
         self.fence.run("stop", self.vitals.stop)
 
     def abandon_after_fork(self) -> None:
@@ -118,6 +119,7 @@ class Guard:
             if time.monotonic() >= window_ends:
                 window_ends = max(window_ends + self.config.interval, time.monotonic() + tick)
                 run("window", self._close_window)
+        run("window", self._close_window, leaving=True)
         run("looking", self.inquiry.close)
         run("recycling", self.recycler.close)
         run("journal", self.journal.close)
@@ -176,6 +178,7 @@ class Guard:
 
     def _write_evidence(self) -> None:
         """Write down what is known now, before the worker leaves: recycling must not hide the leak."""
+        self.fence.run("last look", self.inquiry.last_look, time.monotonic(), self.requests.total)
         self.fence.run("evidence", self._close_window, leaving=True)
 
     def _on_relief(self, relief: Relief) -> None:

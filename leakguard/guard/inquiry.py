@@ -18,6 +18,7 @@ from leakguard.detection.finding import compose
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.judge import judge
 from leakguard.detection.suspicion import History, Suspicion
+from leakguard.guard.fence import log
 from leakguard.observer import Burst, Observer, Question
 from leakguard.probes.solo import SoloProbe
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
@@ -37,6 +38,7 @@ BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been see
 BURST_LONGEST = 6  # ... but no longer than so many times its shortest duration
 EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply once more
 MAX_QUESTIONS = 4
+LAST_LOOK = 4.0  # seconds that a worker which must leave spends on a last look; memory goes on rising meanwhile
 LEAST_BLOCKS = 0.5  # left behind per request that ran alone, in allocated blocks ...
 LEAST_HEAP = 24.0  # ... and in bytes of C heap: the smallest chunk that malloc gives
 
@@ -100,6 +102,17 @@ class Inquiry:
             elif self._census_due(now, requests):
                 self._start_census(now, requests)
 
+    def last_look(self, now: float, requests: int) -> None:
+        """Look at what is not explained yet, before the worker leaves and takes the evidence with it. Waits a little."""
+        if self.observer.busy:
+            self._take_answer(self.observer.wait(LAST_LOOK), now)
+            return
+        self._burst_for = self._burst_for or self._unexplained(now)
+        if self._burst_for:
+            self._ask(now, requests)
+            self.burst.stop()
+            self._take_answer(self.observer.wait(LAST_LOOK), now)
+
     def close(self) -> None:
         """End a burst and a look that are under way."""
         self._requests.solo = None
@@ -132,7 +145,13 @@ class Inquiry:
         self.observer.start_census(requests, tracked)
 
     def _read_answer(self, now: float) -> None:
-        answer = self.observer.poll()
+        self._take_answer(self.observer.poll(), now)
+
+    def _take_answer(self, answer: Census | tuple[Explanation | None, ...] | None, now: float) -> None:
+        if answer is not None:
+            log.debug("leakguard: a look answered after %.2f s", now - self._last_look)
+        elif not self.observer.busy:
+            log.debug("leakguard: a look failed: %s", self.observer.why)
         if isinstance(answer, Census):
             self._last_took = answer.took
             self.censuses.append(answer)
@@ -149,12 +168,14 @@ class Inquiry:
             seen = self._explained.get((suspicion.kind, suspicion.key))
             return seen is None or now - seen[0] > EXPLAIN_AGAIN
 
-        confirmed = (s for s in self.suspicions if s.status is Status.CONFIRMED and _question_kind(s) is not None)
-        return tuple(s for s in confirmed if due(s))[:MAX_QUESTIONS]
+        sure = (s for s in self.suspicions if s.status is Status.CONFIRMED or self._known_elsewhere(s) is not None)
+        return tuple(s for s in sure if _question_kind(s) is not None and due(s))[:MAX_QUESTIONS]
 
     def _begin_burst(self, suspicions: tuple[Suspicion, ...], now: float, requests: int) -> None:
         self._burst_for, self._burst_began, self._burst_requests = suspicions, now, requests
-        if all(self._recalled(s) is not None for s in suspicions) or not self.burst.start(BURST_FRAMES):
+        log.debug("leakguard: a burst for %s", [suspicion.name for suspicion in suspicions])
+        known = [self._known_elsewhere(s) for s in suspicions]
+        if all(f is not None and f.site is not None for f in known) or not self.burst.start(BURST_FRAMES):
             self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
             return
         self._requests.solo = SoloProbe()
@@ -186,6 +207,8 @@ class Inquiry:
 
     def _ask(self, now: float, requests: int) -> None:
         self._asked, self._burst_for = self._burst_for, ()
+        self._last_look = now
+        log.debug("leakguard: asking about %s", [suspicion.name for suspicion in self._asked])
         handled = requests - self._burst_requests
         if not self.observer.start_explain([self._question(s, handled) for s in self._asked]):
             for suspicion in self._asked:
@@ -249,11 +272,14 @@ class Inquiry:
             suspicion, route=route, per_request=rate, bytes_per_request=None if weight is None else weight * ratio
         )
 
-    def _recalled(self, suspicion: Suspicion) -> Finding | None:
-        """Return what another worker found out about the same leak, if it knows the line."""
+    def _known_elsewhere(self, suspicion: Suspicion) -> Finding | None:
+        """Return the same leak as another worker of this journal confirmed it: reason enough to look at a mere suspect.
+
+        Workers that are recycled every few minutes might never live to confirm anything; together they do.
+        """
         for finding in self._others:
             same = suspicion.name == finding.holder if suspicion.kind is Kind.LEAK else suspicion.route == finding.route
-            if same and finding.kind is suspicion.kind and finding.site is not None:
+            if same and finding.kind is suspicion.kind:
                 return finding
         return None
 
@@ -261,7 +287,7 @@ class Inquiry:
         """Return the explanation with the line that another worker's burst found, if it blames the same holder."""
         if explanation is None or explanation.site is not None:
             return explanation
-        finding = self._recalled(suspicion)
+        finding = self._known_elsewhere(suspicion)
         if finding is None or finding.holder != explanation.holder:
             return explanation
         return dataclasses.replace(explanation, site=finding.site)

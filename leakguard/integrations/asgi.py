@@ -78,9 +78,9 @@ class LeakGuardMiddleware:
                 if not message.get("more_body"):
                     passage.answered = time.perf_counter()
             elif kind == "http.response.start":
-                passage.status = message["status"]
-                if guard.drain.closing:
-                    message = _closing(message)
+                status = passage.status = message["status"]
+                if status == 500 or guard.drain.closing:
+                    message = _closing(message, scope)
             return send(message)
 
         try:
@@ -135,8 +135,15 @@ class LeakGuardMiddleware:
             guard.requests.websockets -= 1
 
 
-def _closing(message: Message) -> Message:
-    """Return the start of an answer with ``Connection: close``: the client opens its next connection elsewhere."""
+def _closing(message: Message, scope: Scope) -> Message:
+    """Return the start of an answer with ``Connection: close``, where the protocol has it (HTTP/1).
+
+    A draining worker sends its clients elsewhere. And after an unhandled error servers close the connection in any case
+    (uvicorn does, when a framework has sent the 500 and raises again): a client that is not told so sends its next request
+    into a closed door.
+    """
+    if not scope.get("http_version", "1.1").startswith("1"):
+        return message
     headers = [(name, value) for name, value in message.get("headers", ()) if name.lower() != b"connection"]
     return {**message, "headers": [*headers, _CLOSE]}
 

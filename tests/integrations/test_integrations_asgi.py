@@ -269,6 +269,29 @@ def test_a_draining_worker_closes_its_connections() -> None:
     assert (b"connection", b"close") in after[0]["headers"]
 
 
+def test_a_500_tells_the_client_that_the_connection_ends() -> None:
+    """Servers close the connection after an unhandled error: the client is told, over HTTP/1, and only then."""
+    app = guarded(Route("/", fail), Route("/ok", hello))
+    sent: list[Message] = []
+
+    async def main() -> None:
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        for version in ("1.1", "2"):
+            with pytest.raises(KeyError):
+                await app({**scope_for("/"), "http_version": version}, receive, send)  # type: ignore[arg-type]
+        await app(scope_for("/ok"), receive, send)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+    starts = [m for m in sent if m["type"] == "http.response.start"]
+    assert [m["status"] for m in starts] == [500, 500, 200]
+    assert [(b"connection", b"close") in m["headers"] for m in starts] == [True, False, False]
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_an_abandoned_request_is_cancelled_and_answered_504(gone: bool) -> None:
     """A request that hangs for longer than abandon_after ends, is answered, and frees what it held."""
