@@ -141,6 +141,7 @@ class Guard:
                 server=str(self.recycler.server),
                 target=target_of(sys.argv),
                 version=leakguard.__version__,
+                limit=limit.size,
                 ceiling=ceiling,
                 hard_ceiling=self.config.hard_mark(limit.size),
                 strategy=" ".join(self.recycler.describe()),
