@@ -97,14 +97,14 @@ def _strategy(value: str) -> str:
 
 def _journal(value: str | os.PathLike[str]) -> Path | None:
     text = os.fspath(value)
-    if not text.strip():
-        raise ValueError("empty")
+    if not text.strip() or "\0" in text:
+        raise ValueError("not a path")
     return None if text.strip().lower() == "off" else Path(text).expanduser()
 
 
 def _count(value: str | int) -> int:
     number = int(value)
-    if number < 1:
+    if number < 1 or isinstance(value, bool | float):
         raise ValueError("less than one")
     return number
 
@@ -269,16 +269,15 @@ class Config:
         ``None`` as an argument means "not given". ``LEAKGUARD_LEVEL=off`` wins over everything: one switch disarms all.
 
         Raises:
-            ConfigError: naming the option, the rule, the value and the way out, for the first wrong value, for an option
-                that does not exist (argument or variable) and for marks that contradict each other.
+            ConfigError: naming the option, the rule, the value and the way out, for the first wrong value, for an argument
+                that is no option and for marks that contradict each other. A variable that is none does not raise: it
+                may belong to another version (see ``unknown_variables``).
         """
         environment = os.environ if environment is None else environment
         known = {option.name for option in OPTIONS}
-        for name in arguments:
+        for name, given in arguments.items():
             if name not in known:
-                raise ConfigError(
-                    name, "is not an option", arguments[name], f"the options are {', '.join(sorted(known))}"
-                )
+                raise ConfigError(name, "is not an option", given, f"the options are {', '.join(sorted(known))}")
         values: dict[str, typing.Any] = {}
         sources: dict[str, str] = {}
         for option in OPTIONS:
@@ -305,11 +304,27 @@ class Config:
         ]
 
 
-def default_journal(environment: Mapping[str, str]) -> Path:
-    """Return where the journal lies when nobody says: the user's state directory (XDG base directory specification)."""
-    state = environment.get("XDG_STATE_HOME")
-    base = Path(state) if state else Path(environment.get("HOME") or Path.home()) / ".local" / "state"
-    return base / "leakguard" / "journal.sqlite3"
+def default_journal(environment: Mapping[str, str]) -> Path | None:
+    """Return where the journal lies when nobody says: the user's state directory (XDG base directory specification).
+
+    ``None``, no journal, for a user without a home, as in a container that runs under a number without a name.
+    """
+    state = Path(environment.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # relative or unset: the specification says to ignore it
+        try:
+            state = Path(environment.get("HOME") or Path.home()) / ".local" / "state"
+        except RuntimeError:
+            return None
+    return state / "leakguard" / "journal.sqlite3"
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the ``LEAKGUARD_*`` variables that set nothing, each with the variable that was probably meant."""
+    import difflib
+
+    known = [option.variable for option in OPTIONS]
+    strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None) for name in strangers}
 
 
 def _read(option: Option, argument: object, environment: Mapping[str, str]) -> tuple[object, str]:
@@ -327,7 +342,7 @@ def _parsed(option: Option, name: str, value: object) -> object:
         value = value.size if value.size is not None else str(value)
     try:
         return option.parse(value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RuntimeError):  # RuntimeError: no home for "~name"
         raise ConfigError(name, option.rule, value, f"for example {option.example}") from None
 
 

@@ -11,6 +11,9 @@ Inside a running app none of them ever reaches the host: they are for start-up, 
 
 from __future__ import annotations
 
+_LONGEST_VALUE = 100
+"""Characters of a wrong value that a message shows; it stays one line whatever was given."""
+
 
 class LeakGuardError(Exception):
     """The root of everything leakguard raises on purpose."""
@@ -27,7 +30,9 @@ class ConfigError(LeakGuardError, ValueError):
     """
 
     def __init__(self, option: str, rule: str, value: object, way_out: str) -> None:
-        super().__init__(f"'{option}' {rule} (got {value!r}); {way_out}")
+        shown = repr(value).replace("\n", " ")
+        shown = shown if len(shown) <= _LONGEST_VALUE else f"{shown[:_LONGEST_VALUE]}…"
+        super().__init__(f"'{option}' {rule} (got {shown}); {way_out}")
         self.option = option
         self.rule = rule
         self.value = value

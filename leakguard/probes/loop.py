@@ -69,8 +69,6 @@ class LoopProbe:
         """Return whether the loop runs; a beat that met a stopped loop will say nothing about its lag."""
         if self._loop.is_running():
             return True
-        if self._loop.is_closed():
-            self._sent = None
         self._void = self._sent is not None
         return False
 

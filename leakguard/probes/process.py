@@ -91,7 +91,7 @@ class _KeptFile:
     def __init__(self, path: str) -> None:
         # /proc/self is resolved when it is opened: a child that inherits the descriptor would read its parent's memory.
         self.pid = os.getpid()
-        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self.descriptor = os.open(path, os.O_RDONLY)  # closed at exec, as all of Python's
         self._identity = self._stat()
 
     def _stat(self) -> tuple[int, int]:
