@@ -1,0 +1,210 @@
+"""Which route does it? A level that grows is fitted on the cumulative requests of each route.
+
+Levels on cumulative counts, not differences on counts: differencing throws the signal away (82 percent right against 32 in
+simulation). Routes whose traffic moves together cannot be told apart by any method; then the answer names them all
+instead of one of them.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from leakguard.detection import words
+from leakguard.detection.regression import centred, dot, fit_slope, fit_weights
+from leakguard.records import Window
+
+MOST_ROUTES = 12
+"""Only the busiest routes are candidates: a fit costs the square of their number."""
+MOST_POINTS = 120
+_LIKELIER = 3.0
+_WHOLE = 0.015
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is counted: requests of a route, or only its failed ones; ``route`` is ``None`` for all requests."""
+
+    route: str | None
+    failed: bool = False
+
+    def __str__(self) -> str:
+        if self.route is None:
+            return "request"
+        return f"failed {self.route}" if self.failed else self.route
+
+
+EVERY = Cause(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The answer: one cause and its rate, or none and the ``rivals`` that cannot be told apart.
+
+    ``cause`` is ``EVERY`` when the growth follows all requests, whatever their route.
+    """
+
+    cause: Cause | None
+    per_request: float
+    rivals: tuple[Cause, ...] = ()
+    share: float = 1.0
+
+    @property
+    def route(self) -> str | None:
+        """The route, when there is one."""
+        return self.cause.route if self.cause else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no route, in words, ``None`` when there is one."""
+        if self.cause is None and self.rivals:
+            return (
+                f"cannot separate {words.together([str(rival) for rival in self.rivals])}: their traffic moves together"
+            )
+        return None
+
+
+class Counts:
+    """Cumulative requests of each cause over the windows of one worker, to be asked at any number of requests handled."""
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self.requests: list[int] = []
+        self.columns: dict[Cause, list[float]] = {}
+        totals: dict[Cause, float] = {}
+        steps: list[dict[Cause, float]] = []
+        for window in windows:
+            if self.requests and window.requests <= self.requests[-1]:
+                continue
+            step: dict[Cause, float] = {}
+            for route in window.routes:
+                if route.count > 0:
+                    cause = Cause(route.route)
+                    step[cause] = step.get(cause, 0) + route.count
+                    totals[cause] = totals.get(cause, 0) + route.count
+                    if route.errors > 0:
+                        failed = Cause(route.route, failed=True)
+                        step[failed] = step.get(failed, 0) + route.errors
+                        totals[failed] = totals.get(failed, 0) + route.errors
+            self.requests.append(window.requests)
+            steps.append(step)
+        busiest = sorted((c for c in totals if not c.failed), key=lambda c: -totals[c])[:MOST_ROUTES]
+        # Where nearly all requests of a route fail, "failed" says nothing more than the route.
+        failing = [
+            Cause(c.route, failed=True) for c in busiest if totals.get(Cause(c.route, failed=True), 0) < 0.9 * totals[c]
+        ]
+        for cause in [*busiest, *(f for f in failing if f in totals)]:
+            total, column = 0.0, []
+            for step in steps:
+                total += step.get(cause, 0)
+                column.append(total)
+            self.columns[cause] = column
+
+    def at(self, cause: Cause, requests: float) -> float:
+        """Return how many requests of ``cause`` there were when the worker had handled ``requests``, by interpolation."""
+        if cause is EVERY or not self.requests:
+            return requests
+        column = self.columns[cause]
+        i = bisect.bisect_left(self.requests, requests)
+        if i >= len(column):
+            return column[-1]
+        if i == 0 or self.requests[i] == requests:
+            return column[i]
+        share = (requests - self.requests[i - 1]) / (self.requests[i] - self.requests[i - 1])
+        return column[i - 1] + share * (column[i] - column[i - 1])
+
+
+def attribute_lengths(points: Sequence[tuple[int, int]], counts: Counts) -> Attribution:
+    """Return the cause of a container's growth from its exact (requests, length) at a few looks.
+
+    A length has no noise, so the right cause has the same rate between any two looks, and mostly a whole number.
+    """
+    rises = [after[1] - before[1] for before, after in pairwise(points)]
+    growth = sum(rises)
+    rate = growth / max(points[-1][0] - points[0][0], 1)
+    judged: list[tuple[float, float, Cause]] = []
+    for cause in (EVERY, *counts.columns):
+        seen = [counts.at(cause, requests) for requests, _ in points]
+        total = seen[-1] - seen[0]
+        if total <= 0:
+            continue
+        each = growth / total
+        misses = [rise - each * (after - before) for rise, (before, after) in zip(rises, pairwise(seen), strict=True)]
+        judged.append((math.sqrt(dot(misses, misses)) / growth, each, cause))
+    routes = [entry for entry in judged if entry[2] is not EVERY]
+    if not routes:
+        return Attribution(EVERY, rate)
+    if len(routes) == 1:
+        return Attribution(routes[0][2], routes[0][1])
+    # Looks and windows do not end at the same request: half a percent is the interpolation's own error.
+    best = min(miss for miss, _, _ in judged)
+    rivals = [entry for entry in judged if entry[0] <= 2.5 * best + 0.005]
+    whole = [entry for entry in rivals if abs(entry[1] - round(entry[1])) <= _WHOLE * entry[1] and round(entry[1]) >= 1]
+    if best > 0.25:
+        return Attribution(None, rate)  # no single cause: several routes feed it
+    if len(rivals) > 1 and len(whole) == 1:
+        rivals = whole
+    if len(rivals) == 1:
+        return Attribution(rivals[0][2], rivals[0][1])
+    return Attribution(None, rate, tuple(entry[2] for entry in rivals if entry[2] is not EVERY))
+
+
+def attribute_levels(points: Sequence[tuple[int, float, float]], counts: Counts) -> Attribution:
+    """Return the cause of a noisy level's growth from many (requests, level, traffic).
+
+    Every cause alone is fitted with the traffic as nuisance; those whose likelihood is within ``e**3`` of the best are
+    rivals. The non-negative weights of all routes together tell whether the best explains most of the growth.
+    """
+    step = -(-len(points) // MOST_POINTS)
+    points = points[::step]
+    levels = [level for _, level, _ in points]
+    traffic = [rate for _, _, rate in points]
+    gained = points[-1][0] - points[0][0]
+    whole = fit_slope([requests for requests, _, _ in points], levels, traffic)
+    rate = whole.slope if whole else 0.0
+    columns = {cause: [counts.at(cause, r) for r, _, _ in points] for cause in (EVERY, *counts.columns)}
+    fits = {
+        cause: fit for cause, column in columns.items() if (fit := fit_slope(column, levels, traffic)) and fit.slope > 0
+    }
+    routes = [cause for cause in fits if cause is not EVERY]
+    if not routes or gained <= 0:
+        return Attribution(EVERY, rate)
+    if len(routes) == 1:
+        return Attribution(routes[0], fits[routes[0]].slope)
+    smallest = 1e-12 * max(dot(centred(levels), centred(levels)), 1e-12)
+    best = min(fits, key=lambda cause: fits[cause].error)
+    worth = _independent(columns[best], levels, fits[best].slope) / 2
+    rivals = [
+        cause
+        for cause, fit in fits.items()
+        if worth * math.log((fit.error + smallest) / (fits[best].error + smallest)) < _LIKELIER
+    ]
+    if len(rivals) > 1:
+        return Attribution(None, rate, tuple(cause for cause in rivals if cause is not EVERY))
+    if best is EVERY:
+        return Attribution(EVERY, rate)
+    share = _share(best, {cause: columns[cause] for cause in routes}, levels)
+    if share < 0.5:
+        return Attribution(None, rate)
+    return Attribution(best, fits[best].slope, share=share)
+
+
+def _independent(column: Sequence[float], levels: Sequence[float], slope: float) -> float:
+    """Return how many independent points the residuals are worth, by their autocorrelation."""
+    errors = centred([level - slope * count for level, count in zip(levels, column, strict=True)])
+    spread = dot(errors, errors)
+    alike = dot(errors[1:], errors[:-1]) / spread if spread > 0 else 0.0
+    alike = min(max(alike, 0.0), 0.95)
+    return len(errors) * (1 - alike) / (1 + alike)
+
+
+def _share(best: Cause, columns: dict[Cause, list[float]], levels: Sequence[float]) -> float:
+    plain = {cause: column for cause, column in columns.items() if cause.failed == best.failed or cause is best}
+    weights = fit_weights(list(plain.values()), levels)
+    grown = {
+        cause: weight * (column[-1] - column[0]) for weight, (cause, column) in zip(weights, plain.items(), strict=True)
+    }
+    total = sum(grown.values())
+    return grown[best] / total if total > 0 else 0.0
