@@ -1,0 +1,276 @@
+"""What an object refers to, with a name on every edge, read without running a line of the host's code.
+
+``edges`` knows modules, classes, instances (dict and slots), functions (closures, defaults), caches, partials, bound
+methods, cells, suspended coroutines and all builtin containers; for any other type it asks the collector, which knows
+the referents but not their names. It is meant for the forked copy: reading the attributes of an instance makes its
+``__dict__`` real.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import gc
+import inspect
+import itertools
+import threading
+import types
+import typing
+from collections.abc import Callable, Iterator
+
+from leakguard.observer import naming
+
+Edge = tuple[str, object]
+
+ELEMENT = "[…]"
+"""The name of an edge from a container to one of its elements: an index or a key is a value, so it is blurred."""
+
+# How many elements of one container are followed from its front, and as many from its end. Enough to see what kind of
+# thing it holds and to find the containers in it; a leak's container has millions.
+SAMPLE = 32
+
+LRU: type = type(functools.lru_cache(maxsize=1)(lambda: None))
+"""The C type of ``functools.lru_cache``."""
+
+_LOCAL = threading.local
+_CONTAINERS: tuple[type, ...] = (dict, list, set, collections.deque)
+
+
+def container_kind(kind: type) -> type | None:
+    """Return the builtin that a growing container type is or inherits from, ``None`` for any other type."""
+    for base in naming.mro(kind):
+        for container in _CONTAINERS:
+            if base is container:
+                return container
+    return None
+
+
+def length(container: object, kind: type) -> int:
+    """Return the length of a container of builtin ``kind`` without asking its own class, which may have a ``__len__``."""
+    return typing.cast("int", kind.__len__(container))  # type: ignore[attr-defined]
+
+
+def cache_info(cache: object) -> tuple[int, int | None]:
+    """Return the length and the bound of a ``functools.lru_cache``."""
+    info = LRU.cache_info(cache)  # type: ignore[attr-defined]  # known to be one of functools'
+    return info.currsize, info.maxsize
+
+
+def instance_dict(value: object) -> dict[object, object] | None:
+    """Return the attributes of an instance; ``None`` when it has no dict, or its class hides it behind a property."""
+    for kind in naming.mro(type(value)):
+        descriptor = naming.class_dict(kind).get("__dict__")
+        if descriptor is not None:
+            if type(descriptor) is not types.GetSetDescriptorType:
+                return None
+            try:
+                attributes = descriptor.__get__(value)
+            except (AttributeError, TypeError):
+                return None
+            return attributes if type(attributes) is dict else None
+    return None
+
+
+def slots(value: object) -> Iterator[Edge]:
+    """Yield what the slots of an instance hold, including the members of C types."""
+    for kind in naming.mro(type(value)):
+        for name, descriptor in naming.class_dict(kind).items():
+            if type(descriptor) is types.MemberDescriptorType:
+                try:
+                    yield f".{naming.attribute(name) or '?'}", descriptor.__get__(value)
+                except (AttributeError, TypeError):
+                    continue
+
+
+def is_thread_local(kind: type) -> bool:
+    """Tell whether a type is ``threading.local`` or inherits from it."""
+    return naming.inherits(kind, _LOCAL)
+
+
+def _thread_local(value: object) -> Iterator[Edge]:
+    """Yield what any thread keeps in a ``threading.local``; to ask for its ``__dict__`` would run its ``__init__`` here."""
+    for dicts in gc.get_referents(value):
+        if type(dicts) is dict:
+            for attributes in list(dicts.values()):
+                if type(attributes) is dict:
+                    yield from namespace(attributes)
+
+
+def ends(container: object, kind: type) -> Iterator[Edge]:
+    """Yield a sample of a container's elements from both ends; the keys of a dict as well as its values."""
+    if kind is dict:
+        mapping = typing.cast("dict[object, object]", container)
+        pairs = dict.items(mapping)
+        for key, value in _both_ends(pairs, length(container, dict)):
+            yield ELEMENT, value
+            yield ELEMENT, key
+        return
+    iterable = kind.__iter__(container)  # type: ignore[attr-defined]
+    if kind is list:
+        whole = typing.cast("list[object]", container)
+        size = length(container, list)
+        tail = list.__getitem__(whole, slice(max(SAMPLE, size - SAMPLE), size))
+        for value in itertools.chain(itertools.islice(iterable, SAMPLE), tail):
+            yield ELEMENT, value
+        return
+    for value in itertools.islice(iterable, 2 * SAMPLE):
+        yield ELEMENT, value
+
+
+def _both_ends(pairs: typing.Any, size: int) -> Iterator[tuple[object, object]]:
+    yield from itertools.islice(pairs, SAMPLE)
+    if size > SAMPLE:
+        yield from itertools.islice(reversed(pairs), min(SAMPLE, size - SAMPLE))
+
+
+def namespace(names: typing.Mapping[typing.Any, object]) -> Iterator[Edge]:
+    """Yield the entries of a namespace: attribute names are the code's own, anything else is blurred."""
+    for name, value in list(names.items()):
+        readable = naming.attribute(name)
+        yield (f".{readable}" if readable else ELEMENT), value
+
+
+def edges(value: object) -> Iterator[Edge]:
+    """Yield what ``value`` refers to as pairs of edge name and object; only a sample of a big container's elements."""
+    kind = type(value)
+    special = _SPECIAL.get(id(kind))
+    if special is not None:
+        yield from special(value)
+        return
+    if naming.inherits(kind, types.ModuleType):
+        yield from namespace(naming.module_dict(typing.cast("types.ModuleType", value)))
+        return
+    if naming.is_class(value):
+        yield from namespace(naming.class_dict(typing.cast("type", value)))
+        return
+    if is_thread_local(kind):
+        yield from _thread_local(value)
+        return
+    base = container_kind(kind)
+    if base is not None:
+        yield from ends(value, base)
+        if kind is base:
+            return
+    elif naming.inherits(kind, tuple):
+        yield from _tuple(value)
+    yield from _instance(value)
+
+
+def _instance(value: object) -> Iterator[Edge]:
+    """Yield the attributes of an instance, then whatever else the collector knows it to hold."""
+    named: set[int] = set()
+    attributes = instance_dict(value)
+    if attributes is not None:
+        named.add(id(attributes))
+        for label, held in namespace(attributes):
+            named.add(id(held))
+            yield label, held
+    for label, held in slots(value):
+        named.add(id(held))
+        yield label, held
+    if container_kind(type(value)) is None and not naming.inherits(type(value), tuple):
+        for held in itertools.islice(gc.get_referents(value), 4 * SAMPLE):
+            if id(held) not in named and held is not type(value):
+                yield ".?", held
+
+
+def _tuple(value: typing.Any) -> Iterator[Edge]:
+    for held in itertools.islice(tuple.__iter__(value), 2 * SAMPLE):
+        yield ELEMENT, held
+
+
+def _frozenset(value: typing.Any) -> Iterator[Edge]:
+    for held in itertools.islice(value, 2 * SAMPLE):
+        yield ELEMENT, held
+
+
+def _function(function: typing.Any) -> Iterator[Edge]:
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield f".<closure>.{name}", cell.cell_contents
+        except ValueError:  # the cell is empty: the function was made before the variable had a value
+            continue
+    defaults = function.__defaults__ or ()
+    names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    for name, held in zip(names, defaults, strict=False):
+        yield f".<default>.{name}", held
+    for name, held in (function.__kwdefaults__ or {}).items():
+        yield f".<default>.{naming.attribute(name) or '?'}", held
+    yield from namespace(function.__dict__)
+
+
+def _method(method: typing.Any) -> Iterator[Edge]:
+    yield ".__self__", method.__self__
+    yield ".__func__", method.__func__
+
+
+def _cell(cell: typing.Any) -> Iterator[Edge]:
+    try:
+        yield "", cell.cell_contents
+    except ValueError:
+        return
+
+
+def _wrapper(wrapper: typing.Any) -> Iterator[Edge]:
+    yield ".__func__", wrapper.__func__
+
+
+def _property(value: typing.Any) -> Iterator[Edge]:
+    yield ".fget", value.fget
+    yield ".fset", value.fset
+
+
+def _cache(cache: typing.Any) -> Iterator[Edge]:
+    for held in gc.get_referents(cache):
+        yield (".lru_cache" if type(held) is dict else ".?"), held
+
+
+def local_variables(frame: types.FrameType) -> Iterator[Edge]:
+    """Yield the local variables of a frame. A frame of a class body is left out: its namespace may be a host's mapping."""
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        for name, held in dict(frame.f_locals).items():
+            yield f".<local>.{naming.attribute(name) or '?'}", held
+
+
+def _suspended(frame: types.FrameType | None, awaits: object) -> Iterator[Edge]:
+    if frame is not None:
+        yield from local_variables(frame)
+    if awaits is not None:
+        yield ".<await>", awaits
+
+
+def _coroutine(value: typing.Any) -> Iterator[Edge]:
+    yield from _suspended(value.cr_frame, value.cr_await)
+
+
+def _generator(value: typing.Any) -> Iterator[Edge]:
+    yield from _suspended(value.gi_frame, value.gi_yieldfrom)
+
+
+def _async_generator(value: typing.Any) -> Iterator[Edge]:
+    yield from _suspended(value.ag_frame, value.ag_await)
+
+
+def _nothing(_value: object) -> Iterator[Edge]:
+    yield from ()
+
+
+_ATOMS = (str, bytes, int, float, complex, bool, type(None), types.CodeType, bytearray, range)
+_SPECIAL_TYPES: dict[type, Callable[[typing.Any], Iterator[Edge]]] = {
+    tuple: _tuple,
+    frozenset: _frozenset,
+    types.FunctionType: _function,
+    types.MethodType: _method,
+    types.CellType: _cell,
+    staticmethod: _wrapper,
+    classmethod: _wrapper,
+    property: _property,
+    types.FrameType: local_variables,
+    types.CoroutineType: _coroutine,
+    types.GeneratorType: _generator,
+    types.AsyncGeneratorType: _async_generator,
+    LRU: _cache,
+    **dict.fromkeys(_ATOMS, _nothing),
+}
+_SPECIAL = {id(kind): special for kind, special in _SPECIAL_TYPES.items()}

@@ -1,0 +1,153 @@
+"""What a container holds: the types of its newest elements and where they were allocated."""
+
+from __future__ import annotations
+
+import collections
+import gc
+import itertools
+import tracemalloc
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from leakguard.observer import naming
+from leakguard.observer.edges import LRU, container_kind, length
+from leakguard.probes.code import origin, own_first, site
+from leakguard.records import Site
+
+# Elements that stand for all: the newest, for they were allocated while the burst was on.
+NEWEST = 20
+_MOST_FRAMES = 16
+_ALSO = 5
+# An element's surroundings are looked at for the types that leak with it, not for everything that it can reach.
+_MOST_PARTS = 2_000
+_NO_PARTS = naming.identities((types.ModuleType, types.CodeType, types.FunctionType, types.BuiltinFunctionType))
+_EMPTY = naming.identities((type(None), bool))
+_LRU_LINK = "functools._lru_list_elem"
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a container: the object itself, and all objects that came with it (a dict's key, for one)."""
+
+    value: object
+    parts: tuple[object, ...]
+
+
+def newest(container: object) -> list[Element]:
+    """Return the newest elements of a container. Dicts, lists and deques grow at their end; a set has none, so any will do."""
+    kind = container_kind(type(container))
+    if kind is dict:
+        pairs = dict.items(typing.cast("dict[object, object]", container))
+        return [_of_pair(key, value) for key, value in itertools.islice(reversed(pairs), NEWEST)]
+    if kind is list:
+        whole = typing.cast("list[object]", container)
+        return [
+            Element(value, (value,))
+            for value in list.__getitem__(whole, slice(max(0, length(whole, list) - NEWEST), None))
+        ]
+    if kind is collections.deque:
+        ends = collections.deque.__reversed__(typing.cast("collections.deque[object]", container))
+        return [Element(value, (value,)) for value in itertools.islice(ends, NEWEST)]
+    if kind is set:
+        some = set.__iter__(typing.cast("set[object]", container))
+        return [Element(value, (value,)) for value in itertools.islice(some, NEWEST)]
+    return []
+
+
+def _of_pair(key: object, value: object) -> Element:
+    if naming.name_of(value) == _LRU_LINK:
+        # The bounded cache keeps each result in a link of a ring, beside its key.
+        value = next(
+            (held for held in gc.get_referents(value) if held is not key and naming.name_of(held) != _LRU_LINK), value
+        )
+    return Element(key if id(type(value)) in _EMPTY else value, (value, key))
+
+
+def inside(value: object) -> object:
+    """Return the container that grows when ``value`` does: the dict within a ``functools.lru_cache``, else ``value`` itself."""
+    if type(value) is not LRU:
+        return value
+    return next((held for held in gc.get_referents(value) if type(held) is dict and length(held, dict) > 0), value)
+
+
+def common_type(elements: Iterable[Element]) -> str | None:
+    """Return the name of the most frequent type among ``elements``."""
+    counts = collections.Counter(naming.name_of(element.value) for element in elements)
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def also_types(elements: Iterable[Element], main: str | None) -> tuple[str, ...]:
+    """Return the names of other types that leak with the elements, the most numerous first."""
+    counts: collections.Counter[str] = collections.Counter()
+    for value in _parts([part for element in elements for part in element.parts]):
+        counts[naming.name_of(value)] += 1
+    return tuple(name for name, _ in counts.most_common(_ALSO + 1) if name not in {main, "NoneType"})[:_ALSO]
+
+
+def _parts(queue: list[object]) -> Iterator[object]:
+    """Yield the objects that the objects in ``queue`` are made of, breadth first; code and classes are nobody's part."""
+    seen: set[int] = set()
+    waiting = collections.deque(queue)
+    while waiting and len(seen) < _MOST_PARTS:
+        value = waiting.popleft()
+        kind = type(value)
+        if (
+            id(value) in seen
+            or id(kind) in _NO_PARTS
+            or naming.is_class(value)
+            or naming.is_ours(naming.type_module(kind))
+        ):
+            continue
+        seen.add(id(value))
+        yield value
+        if len(waiting) < _MOST_PARTS:
+            waiting.extend(itertools.islice(gc.get_referents(value), 64))
+
+
+def allocation(objects: Iterable[object]) -> tuple[Site | None, tuple[Site, ...]]:
+    """Return where most of ``objects`` were allocated, and the frames of that place, the application's own first.
+
+    Only what was allocated during a burst is known to ``tracemalloc``; without a burst, ``(None, ())``.
+    """
+    if not tracemalloc.is_tracing():
+        return None, ()
+    places: collections.Counter[tuple[tuple[str, int, str], ...]] = collections.Counter()
+    for value in objects:
+        trace = tracemalloc.get_object_traceback(value)
+        if trace is not None:
+            places[tuple((frame.filename, frame.lineno, "") for frame in reversed(trace))] += 1
+    if not places:
+        return None, ()
+    return place(places.most_common(1)[0][0])
+
+
+def place(trace: tuple[tuple[str, int, str], ...]) -> tuple[Site | None, tuple[Site, ...]]:
+    """Return the site of a traceback (innermost frame first) and its frames, the application's own first."""
+    named = tuple((filename, line, function_at(filename, line)) for filename, line, _ in trace)
+    own = [frame for frame in named if origin(frame[0]) == "own"]
+    others = [frame for frame in named if origin(frame[0]) not in {"own", "leakguard"}]
+    return own_first(named), tuple(site(*frame) for frame in (own + others)[:_MOST_FRAMES])
+
+
+_functions: dict[str, list[tuple[int, int, str]]] = {}
+
+
+def function_at(filename: str, line: int) -> str:
+    """Return the name of the function around a line, for ``tracemalloc`` remembers only file and line; empty if unknown."""
+    if not _functions:
+        for value in gc.get_objects():
+            if type(value) is types.FunctionType:
+                _remember(value.__code__)
+    inner = [entry for entry in _functions.get(filename, ()) if entry[0] <= line <= entry[1]]
+    return min(inner, key=lambda entry: entry[1] - entry[0])[2] if inner else ""
+
+
+def _remember(code: types.CodeType) -> None:
+    lines = [line for _, _, line in code.co_lines() if line]
+    if lines:
+        _functions.setdefault(code.co_filename, []).append((min(lines), max(lines), code.co_qualname))
+    for constant in code.co_consts:
+        if type(constant) is types.CodeType and constant.co_name[:1] != "<":
+            _remember(constant)

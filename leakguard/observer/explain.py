@@ -1,0 +1,235 @@
+"""The deep look, in the copy: who holds a suspect, what it is, where it was allocated and how big it is."""
+
+from __future__ import annotations
+
+import collections
+import gc
+import json
+import time
+import typing
+import weakref
+from collections.abc import Callable, Collection, Sequence
+
+from leakguard import records
+from leakguard.observer import allocations, elements, naming, sizes, story
+from leakguard.observer.census import own_identities
+from leakguard.observer.chains import Loose, Rank, Search, Trail
+from leakguard.observer.edges import container_kind
+from leakguard.observer.question import Question
+from leakguard.observer.roots import Roots
+from leakguard.observer.story import Step
+from leakguard.observer.walk import Walk
+from leakguard.records import Explanation
+
+# Sentinels (or objects of a type) that one question looks at: their chains must agree on a holder.
+_MOST_TARGETS = 4
+# A question gets an equal share of the time; a lucky one leaves its rest to the next.
+_FEWEST_SECONDS = 1.0
+
+
+def prepare() -> None:
+    """Import what the copy will need: an import in the copy would give the interpreter lock away (see ``seal``)."""
+    import objgraph  # noqa: F401
+    import pympler.asizeof  # noqa: F401
+
+
+def answer(questions: Sequence[Question], own: Callable[[], Collection[object]], seconds: float) -> list[bytes]:
+    """Answer ``questions`` within about ``seconds``; one explanation or ``None`` each, as JSON."""
+    until = time.monotonic() + seconds
+    look = Look(own())
+    answers = []
+    for number, question in enumerate(questions):
+        now = time.monotonic()
+        share = max((until - now) / (len(questions) - number), _FEWEST_SECONDS)
+        answers.append(records.encode(look.explain(question, now + share)) if now < until else None)
+    return [json.dumps(answers).encode()]
+
+
+def read(sections: tuple[bytes, ...]) -> tuple[Explanation | None, ...]:
+    """Return what ``answer`` said.
+
+    Raises:
+        ValueError: when it is not such an answer.
+    """
+    (text,) = sections
+    return tuple(None if data is None else records.decode(Explanation, data) for data in json.loads(text))
+
+
+class Look:
+    """One deep look. Holds the host's objects by its walk: for the copy only."""
+
+    def __init__(self, own: Collection[object]) -> None:
+        self._ours = own_identities(own)
+        self._walk = Walk().run(naming.modules())
+        self._search = Search(self._walk, Roots(), self._ours)
+
+    def explain(self, question: Question, until: float) -> Explanation | None:
+        """Answer one question by ``until``; ``None`` when nothing can be said."""
+        if question.kind == "container":
+            return self._container([self._by_identity(question.key)], until)
+        if question.kind == "request":
+            return self._targets(_alive(question.refs), until, direct=1)
+        if question.kind == "type":
+            return self._targets(_newest_of(question.name), until)
+        if question.kind == "allocations":
+            return _lost(question, until)
+        return None
+
+    def _by_identity(self, key: int) -> object | None:
+        return self._walk.get(key) if key in self._walk else _tracked(key)
+
+    def _container(self, target: list[object], until: float) -> Explanation | None:
+        if target[0] is None:
+            return Explanation(note="the container is gone")
+        found = self._search.trail(target, until)
+        if isinstance(found, Loose):
+            return self._about(target[0], until, loose=found)
+        told = story.steps(found)
+        chain = story.texts(found, told, told[-1] if told else None)
+        return self._about(target[0], until, holder=story.holder(found, target[0]), chain=chain)
+
+    def _targets(self, targets: list[list[object]], until: float, direct: int = 0) -> Explanation | None:
+        """Explain objects that should be gone by the holder that most of their best chains share.
+
+        ``direct`` is how many objects next to the target belong to it: a sentinel's scope is the request, not its holder.
+        """
+        if not targets:
+            return Explanation(note="the objects are gone")
+        found: list[tuple[Trail, list[Step]]] = []
+        loose: list[Loose] = []
+        for target in targets[-_MOST_TARGETS:]:
+            result = self._search.trail(target, until)
+            if isinstance(result, Loose):
+                loose.append(result)
+            else:
+                found.append((result, story.steps(result)))
+        if not found:
+            return self._lonely(targets[-1][0], loose[-1], until)
+        best = min(trail.rank for trail, _ in found)
+        strong = [pair for pair in found if pair[0].rank == best]
+        trail, told = strong[-1]
+        holder = _shared_container([steps[: -1 - direct] for _, steps in strong])
+        chain = story.texts(trail, told, holder)
+        note = "only a server's own objects hold it" if best is Rank.SERVER else None
+        if holder is None:
+            return self._single(trail, told, chain, note=note, until=until)
+        return self._about(holder.value, until, holder=story.path_of(trail, holder), chain=chain, note=note)
+
+    def _single(
+        self, trail: Trail, told: list[Step], chain: tuple[str, ...], *, note: str | None, until: float
+    ) -> Explanation:
+        """Explain an object that no container holds: an attribute, a variable or a task does."""
+        held = story.first_held(told)
+        element = [] if held is None else [elements.Element(held.value, (held.value,))]
+        each, method = sizes.bytes_each(element, until)
+        place, frames = elements.allocation([step.value for step in told])
+        kind = elements.common_type(element)
+        return Explanation(
+            holder=trail.name or (story.path_of(trail, held) if held is not None else trail.root),
+            chain=chain,
+            type=kind,
+            also_types=elements.also_types(element, kind),
+            site=place,
+            frames=frames,
+            bytes_each=each,
+            size_method=method,
+            note=note,
+        )
+
+    def _lonely(self, value: object, loose: Loose, until: float) -> Explanation:
+        """Explain an object that no chain leads to."""
+        element = [elements.Element(value, (value,))]
+        each, method = sizes.bytes_each(element, until)
+        place, frames = elements.allocation([value])
+        return Explanation(
+            holder=Loose.OUTSIDE.value if loose is Loose.OUTSIDE else None,
+            type=naming.name_of(value),
+            also_types=elements.also_types(element, naming.name_of(value)),
+            site=place,
+            frames=frames,
+            bytes_each=each,
+            size_method=method,
+            garbage=loose is Loose.GARBAGE,
+            note="the search for a holder ran out of time" if loose is Loose.UNKNOWN else None,
+        )
+
+    def _about(
+        self,
+        container: object,
+        until: float,
+        *,
+        holder: str | None = None,
+        chain: tuple[str, ...] = (),
+        loose: Loose | None = None,
+        note: str | None = None,
+    ) -> Explanation:
+        """Explain a container by its newest elements."""
+        newest = elements.newest(elements.inside(container))
+        kind = elements.common_type(newest)
+        place, frames = elements.allocation(part for element in newest for part in element.parts)
+        each, method = sizes.bytes_each(newest, until)
+        count = story.size_of(container)
+        return Explanation(
+            holder=holder if loose is not Loose.OUTSIDE else Loose.OUTSIDE.value,
+            chain=chain,
+            type=kind,
+            also_types=elements.also_types(newest, kind),
+            site=place,
+            frames=frames,
+            bytes_each=each,
+            retained_bytes=None if each is None else each * count,
+            size_method=None if method is None else f"{method}, times {count} elements",
+            garbage=loose is Loose.GARBAGE,
+            note=note,
+        )
+
+
+def _shared_container(chains: list[list[Step]]) -> Step | None:
+    """Return the container that the leak grows: the longest that most chains share, or the longest of the last chain."""
+    growing = [[step for step in chain if _grows(step)] for chain in chains]
+    votes = collections.Counter(id(step.value) for chain in growing for step in chain)
+    shared = [step for step in growing[-1] if votes[id(step.value)] > len(chains) / 2]
+    return max(shared or growing[-1], key=lambda step: story.size_of(step.value), default=None)
+
+
+def _grows(step: Step) -> bool:
+    return container_kind(type(elements.inside(step.value))) is not None
+
+
+def _tracked(key: int) -> object | None:
+    """Return the object that the collector tracks under an identity."""
+    import objgraph
+
+    found: object | None = objgraph.at(key)
+    return found
+
+
+def _alive(refs: Sequence[weakref.ref[typing.Any]]) -> list[list[object]]:
+    """Return the objects that still live, each in a list of its own: a variable would be one reference too many."""
+    return [target for target in [[ref()] for ref in refs] if target[0] is not None]
+
+
+def _newest_of(name: str) -> list[list[object]]:
+    """Return some of the newest objects of a type: the collector's oldest generation keeps the order in which it got them."""
+    newest: collections.deque[list[object]] = collections.deque(maxlen=_MOST_TARGETS)
+    for generation in (0, 1, 2):
+        newest.extend([value] for value in gc.get_objects(generation=generation) if naming.name_of(value) == name)
+    return list(newest)
+
+
+def _lost(question: Question, until: float) -> Explanation | None:
+    sites = allocations.lost(question.requests, until)
+    if question.key >= len(sites):
+        return None
+    one = sites[question.key]
+    return Explanation(
+        holder=Loose.OUTSIDE.value,
+        type=None,
+        site=one.site,
+        frames=one.frames,
+        bytes_each=one.bytes_each,
+        retained_bytes=one.bytes_each * one.blocks,
+        size_method="tracemalloc, blocks alive at the end of a burst",
+        note=f"{one.blocks} blocks in {question.requests} requests"
+        + ("" if one.whole else "; not all objects were asked"),
+    )

@@ -1,0 +1,216 @@
+"""A forked copy of the host that looks and answers: how it is made, waited for and put down.
+
+It is made by the C library's ``fork`` with the interpreter lock held, not by ``os.fork``, for two measured reasons.
+Before any at-fork hook could stop it, ``os.fork`` clears the thread states of all other threads in the child, and with
+them what they kept in ``threading.local``: finalizers run (3.11, 3.12 and 3.13), and a database connection says goodbye
+on the parent's socket. And it runs everybody's at-fork hooks, of which some start threads. The bare fork runs no Python
+at all, keeps the other threads' frames readable, and the copy then never gives the lock away (see ``seal``).
+
+The answer comes through an anonymous file in memory, so that neither side ever waits for the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from leakguard.observer import seal
+
+Work = Callable[[], Sequence[bytes]]
+
+# While the copy is made no thread may run into its time slice's end, for it would ask for the lock in the copy too,
+# where nobody can take it. A slice this long outlasts the copying; a thread that computes may keep others waiting for
+# as long, once.
+_CALM = 0.25
+_CALM_SLEEP = 1.2  # slices: every thread that waits for the lock has then begun to wait anew, with the long slice
+
+# A killed process is gone when its memory is unmapped: milliseconds. One that hangs in the kernel is left to init.
+_DYING = 1.0
+# The copy's own alarm rings a little after the host's deadline, for the case that the host can no longer kill it.
+_ALARM_LATER = 1.0
+
+_HEADER = struct.Struct("=8sB7xQ")
+_MAGIC = b"lgLook01"
+_LENGTH = struct.Struct("=Q")
+# An answer holds a census and the lengths of at most 200 000 containers: under 5 MB. More is not from us.
+_LARGEST_ANSWER = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a copy said: its sections, or why there are none."""
+
+    sections: tuple[bytes, ...] = ()
+    why: str | None = None
+
+
+def impossible() -> str | None:
+    """Return why no forked look can be taken on this platform, ``None`` when it can."""
+    if not sys.platform.startswith("linux"):
+        return f"no forked look on {sys.platform}: a copy of a process with threads is not safe there"
+    if sys.implementation.name != "cpython":
+        return f"no forked look under {sys.implementation.name}"
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return "no forked look without the global interpreter lock: other threads would be copied in the middle of a change"
+    try:
+        seal.libc().fork  # noqa: B018 - found or not is the question
+    except (OSError, AttributeError):
+        return "no forked look: the C library's fork cannot be reached"
+    return None
+
+
+_copied = False
+
+
+def forking() -> bool:
+    """Tell whether this process is a copy that only looks. No at-fork hook runs in one, so a hook sees ``False``."""
+    return _copied
+
+
+class Copy:
+    """One forked copy at work. Made with ``Copy.begin``; every method is cheap and none of them waits."""
+
+    def __init__(self, pid: int, answer: int, stall: float, deadline: float) -> None:
+        self.pid = pid
+        self.stall = stall
+        self._answer = answer
+        self._deadline = deadline
+
+    @classmethod
+    def begin(cls, work: Work, seconds: float) -> Copy:
+        """Fork a copy that runs ``work`` and answers with what it returns, and is killed after ``seconds``.
+
+        The host pays the fork: about 25 microseconds per MiB of memory in use. Call it from a thread that lives on: the
+        copy dies with the thread.
+
+        Raises:
+            OSError: when the kernel refuses (no memory, no process left).
+        """
+        answer = os.memfd_create("leakguard-look", os.MFD_CLOEXEC)
+        try:
+            return cls._fork(work, seconds, answer)
+        except BaseException:
+            os.close(answer)
+            raise
+
+    @classmethod
+    def _fork(cls, work: Work, seconds: float, answer: int) -> Copy:
+        fork, parent = seal.libc().fork, os.getpid()
+        slice_ = sys.getswitchinterval()
+        collecting = gc.isenabled()
+        sys.setswitchinterval(max(slice_, _CALM))
+        try:
+            if slice_ < _CALM:
+                time.sleep(slice_ * _CALM_SLEEP)
+            # A signal that arrived in the copy would run the host's handler, and write into the wake-up descriptor of
+            # its loop.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                gc.disable()  # a collection that is due already would run in the copy as its first act
+                begun = time.perf_counter()
+                pid = fork()
+                if pid == 0:
+                    _look(work, seconds, answer, parent)
+                stall = time.perf_counter() - begun
+            finally:
+                if collecting:
+                    gc.enable()
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        finally:
+            sys.setswitchinterval(slice_)
+        if pid < 0:
+            raise OSError(errno.EAGAIN, "the kernel refused to fork")
+        return cls(pid, answer, stall, time.monotonic() + seconds)
+
+    def poll(self) -> Answer | None:
+        """Return the answer, or ``None`` while the copy still works. A copy past its deadline is killed."""
+        if self.pid and not self._ended():
+            if time.monotonic() < self._deadline:
+                return None
+            self.kill()
+            return Answer(why="the forked look ran into its deadline and was killed")
+        try:
+            return _read(self._answer)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill and reap the copy if it still lives, and drop its answer. Harmless when called twice."""
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            patience = time.monotonic() + _DYING
+            while not self._ended() and time.monotonic() < patience:
+                time.sleep(0.002)
+        if self._answer >= 0:
+            os.close(self._answer)
+            self._answer = -1
+
+    def abandon(self) -> None:
+        """Let go of a copy that is another process's child: the host forked while a look was under way."""
+        self.pid = 0
+        self.kill()
+
+    def _ended(self) -> bool:
+        try:
+            ended, _ = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:  # somebody who waits for any child was faster
+            ended = self.pid
+        if ended:
+            self.pid = 0
+        return bool(ended)
+
+
+def _look(work: Work, seconds: float, answer: int, parent: int) -> None:
+    """Run in the copy: seal it, look, answer, vanish. Never returns."""
+    global _copied
+    _copied = True
+    try:
+        sys.setswitchinterval(seconds + 1)
+        seal.seal(answer, parent, seconds + _ALARM_LATER)
+        sections, failed = list(work()), 0
+    except BaseException as error:  # whatever happened, this process must end here
+        sections, failed = [_blame(error).encode()], 1
+    try:
+        lengths = b"".join(_LENGTH.pack(len(section)) for section in sections)
+        header = _HEADER.pack(_MAGIC, failed, len(sections))
+        seal.write(answer, [header, lengths, *sections])
+    finally:
+        os._exit(failed)
+
+
+def _blame(error: BaseException) -> str:
+    """Return what went wrong in the copy: type and place, never the message, which may hold a value."""
+    place, frames = "", error.__traceback__
+    while frames is not None:
+        place = f"{os.path.basename(frames.tb_frame.f_code.co_filename)}:{frames.tb_lineno}"  # noqa: PTH119
+        frames = frames.tb_next
+    return f"{type(error).__name__} at {place}"
+
+
+def _read(descriptor: int) -> Answer:
+    size = os.fstat(descriptor).st_size
+    if not _HEADER.size <= size <= _LARGEST_ANSWER:
+        return Answer(why="the forked look died without an answer")
+    magic, failed, count = _HEADER.unpack(os.pread(descriptor, _HEADER.size, 0))
+    at = _HEADER.size + count * _LENGTH.size
+    if magic != _MAGIC or at > size:
+        return Answer(why="the forked look died in the middle of its answer")
+    lengths = [entry[0] for entry in _LENGTH.iter_unpack(os.pread(descriptor, at - _HEADER.size, _HEADER.size))]
+    if at + sum(lengths) != size:
+        return Answer(why="the forked look died in the middle of its answer")
+    sections = []
+    for length in lengths:
+        sections.append(os.pread(descriptor, length, at))
+        at += length
+    if failed:
+        return Answer(why=f"the forked look failed: {sections[0].decode(errors='replace')}")
+    return Answer(tuple(sections))
