@@ -1,0 +1,192 @@
+"""One worker leaves: turn, successor, drain, exit. The order that lost no request under any server.
+
+Replacement ready, stop accepting, ``Connection: close`` until nothing is in flight, then ask for the exit, and after a hard
+deadline end the process ourselves. Where no replacement can be ready first and no sibling serves, connections are closed
+before accepting stops, because from then on requests wait in the parent's socket.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from leakguard.recycling.drain import Drain
+from leakguard.recycling.strategies.base import Strategy
+from leakguard.recycling.turn import Group
+
+POLL = 0.05
+BOOT_DEADLINE = 60.0  # a successor that is not ready by then (--preload without traffic) is not waited for
+LAST_GRACE = 10.0  # between asking for the exit and ending the process ourselves; below gunicorn's --timeout of 30 s
+SETTLE = 0.1  # the locks of a dying process are not all released in the same instant: look twice, so far apart
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What the handover reports just before the worker ends: in flight at the start of the drain and cut at its end."""
+
+    in_flight: int
+    lost: int
+    waited: float  # seconds for the turn, siblings and successor
+    overlapped: bool  # a successor was seen to serve before the drain began
+
+
+class Handover:
+    """Leads this worker out, in a daemon thread of its own.
+
+    Args:
+        strategy: of the server that runs this process.
+        group: the workers of this server.
+        drain: what the hot path reads.
+        in_flight: counts the requests that have begun and not ended.
+        deadline: seconds that requests in flight get.
+        roomy: whether there is memory for one more worker beside this one.
+        on_leaving: called once, before the worker ends.
+        on_note: called with what did not go as planned.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        group: Group,
+        drain: Drain,
+        *,
+        in_flight: Callable[[], int],
+        deadline: float,
+        roomy: Callable[[], bool],
+        on_leaving: Callable[[Leaving], None],
+        on_note: Callable[[str], None],
+    ) -> None:
+        self._strategy = strategy
+        self._group = group
+        self._drain = drain
+        self._in_flight = in_flight
+        self._deadline = deadline
+        self._roomy = roomy
+        self._on_leaving = on_leaving
+        self._on_note = on_note
+        self._given_up = threading.Event()
+        self._urgent = threading.Event()
+        self.committed = False
+        self._thread = threading.Thread(target=self._run, name="leakguard-handover", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the handover is still under way."""
+        return self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """Forget it, as long as nothing irrevocable has happened (``committed``)."""
+        self._given_up.set()
+
+    def hurry(self) -> None:
+        """Do not wait for turn, siblings or successor any longer: the hard ceiling is reached."""
+        self._urgent.set()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        try:
+            if not self._await_turn():
+                self._group.give_turn()
+                return
+            self.committed = True
+        except Exception as error:
+            self._group.give_turn()
+            self._on_note(f"recycling stopped before it began: {type(error).__name__}")
+            return
+        called = False
+        try:
+            called = self._call_successor()
+            overlapped = called and self._await_successor()
+            waited = time.monotonic() - began
+            begun, lost = self._drain_connections(overlapped)
+            self._on_leaving(Leaving(begun, lost, waited, overlapped))
+        except Exception as error:  # past the point of no return: a worker that stopped accepting must go
+            self._on_note(f"leaving without a full drain: {type(error).__name__}")
+        self._leave(called)
+
+    def _await_turn(self) -> bool:
+        while not self._urgent.is_set():
+            if self._given_up.is_set():
+                return False
+            if self._group.take_turn() and self._siblings_serve():
+                return True
+            time.sleep(POLL)
+        return True
+
+    def _siblings_serve(self) -> bool:
+        wanted = self._strategy.workers or 1
+        if len(self._group.serving()) < wanted:
+            return False
+        time.sleep(SETTLE)
+        return len(self._group.serving()) >= wanted
+
+    def _call_successor(self) -> bool:
+        """Return whether the server will take this worker back once it is told to, because another was called."""
+        if not self._strategy.can_overlap():
+            return False
+        if self._group.is_owed():
+            # A worker died between its call and its leave, so there is one too many: no call, and the oldest goes.
+            return self._group.is_oldest()
+        if not self._roomy():
+            self._on_note("no memory for a second worker beside this one: leaving first, requests wait meanwhile")
+            return False
+        if self._group.serving() - {self._group.pid}:
+            return False  # someone raised the number of workers: the server might take back another than this one
+        self._group.owe()
+        self._strategy.call_successor()
+        return True
+
+    def _await_successor(self) -> bool:
+        deadline = time.monotonic() + BOOT_DEADLINE
+        while time.monotonic() < deadline and not self._urgent.is_set():
+            if self._group.serving() - {self._group.pid}:
+                return True
+            time.sleep(POLL)
+        late = f"the successor did not say within {BOOT_DEADLINE:.0f} s that it serves"
+        if self._urgent.is_set():
+            late = "memory passed the hard ceiling before the successor served"
+        self._on_note(f"{late}: leaving all the same, requests wait in the server's socket")
+        return False
+
+    def _drain_connections(self, overlapped: bool) -> tuple[int, int]:
+        end = time.monotonic() + self._deadline
+        begun = self._in_flight()
+        self._drain.ready = False
+        self._drain.closing = True
+        alone = not overlapped and (self._strategy.workers or 1) == 1
+        if alone:
+            self._until_unused(time.monotonic() + min(self._strategy.keep_alive(), self._deadline / 2))
+        self._strategy.stop_accepting()
+        # Past its keep-alive time the server closes idle connections anyway: waiting longer protects no one.
+        self._until_unused(min(end, time.monotonic() + self._strategy.keep_alive() + 2 * POLL))
+        while self._in_flight() > 0 and time.monotonic() < end:
+            time.sleep(POLL / 5)
+        return begun, self._in_flight()
+
+    def _until_unused(self, end: float) -> None:
+        while self._strategy.connections() != 0 and time.monotonic() < end:
+            time.sleep(POLL / 5)
+
+    def _leave(self, called: bool) -> None:
+        self._ask(called)
+        if called:
+            self._group.settle()
+        time.sleep(LAST_GRACE / 5)
+        if called:
+            self._ask(called=False)  # the server did not hear, or took back another worker
+        time.sleep(LAST_GRACE * 4 / 5)
+        # uvicorn waits for streams and WebSockets for ever, and an atexit hook may hang: the deadline is ours.
+        os._exit(0)
+
+    def _ask(self, called: bool) -> None:
+        try:
+            self._strategy.leave(called=called)
+        except Exception as error:
+            self._on_note(f"the server cannot be asked to end this worker: {type(error).__name__}")

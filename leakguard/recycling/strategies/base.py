@@ -1,0 +1,51 @@
+"""What the handover asks of a server, the same for each."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Strategy(Protocol):
+    """How one server's worker is replaced. Methods are called from the handover's thread, in the order given here.
+
+    Attributes:
+        name: as in the ``recycle`` option: ``gunicorn``, ``uvicorn``, ``none``.
+        acts: whether it ever replaces the worker; with ``False`` nothing below ``serving`` is called.
+        workers: how many workers the server was told to keep; ``None`` when that cannot be known.
+    """
+
+    name: str
+    acts: bool
+    workers: int | None
+
+    def serving(self) -> bool:
+        """Return whether this worker has booted and takes requests."""
+        ...
+
+    def can_overlap(self) -> bool:
+        """Return whether a successor can be called before this worker leaves."""
+        ...
+
+    def call_successor(self) -> None:
+        """Have the server start one more worker, which will be the successor."""
+        ...
+
+    def stop_accepting(self) -> None:
+        """Take no new connection from now on; what is accepted is still served. May wait a second or two."""
+        ...
+
+    def connections(self) -> int | None:
+        """Return how many connections this worker holds open; ``None`` when that cannot be known."""
+        ...
+
+    def keep_alive(self) -> float:
+        """Return the seconds after which the server itself closes an idle connection."""
+        ...
+
+    def leave(self, *, called: bool) -> None:
+        """Ask the server to end this worker gracefully, after ``call_successor`` to take it back; returns at once."""
+        ...
+
+    def describe(self) -> tuple[str, ...]:
+        """Return what a recycle will do here, in sentences for ``leakguard doctor``."""
+        ...
