@@ -1,0 +1,123 @@
+"""Calling the callable under test many times: plainly, or awaited on the running loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import time
+import typing
+from collections.abc import Awaitable, Callable, Coroutine
+
+from leakguard.errors import NotMeasuredError
+from leakguard.testing import quiet
+
+# Automatic collection is off while measuring: without one now and then, the cycles of a long run would pile up.
+_SLICE = 100
+
+Result = typing.TypeVar("Result")
+
+
+class Caller(typing.Protocol):
+    """Calls the callable under test, however that is done."""
+
+    @property
+    def function(self) -> Callable[[], object]:
+        """The callable under test."""
+
+    async def repeat(self, calls: int) -> None:
+        """Make so many calls, collecting garbage every hundred."""
+
+    async def pause(self, seconds: float) -> None:
+        """Give whatever runs late the time to end."""
+
+
+class PlainCaller:
+    """Calls a function. Its coroutines never suspend, so ``finish`` can drive them without a loop."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+
+    async def repeat(self, calls: int) -> None:
+        """Make so many calls, collecting garbage every hundred."""
+        function = self.function
+        for begun in range(0, calls, _SLICE):
+            for _ in itertools.repeat(None, min(_SLICE, calls - begun)):
+                function()
+            quiet.collect()
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, so that threads can end."""
+        time.sleep(seconds)
+
+
+class AwaitingCaller:
+    """Calls a function and awaits what it returns, on the loop that runs it."""
+
+    def __init__(self, function: Callable[[], Awaitable[object]]) -> None:
+        self.function = function
+
+    async def repeat(self, calls: int) -> None:
+        """Make so many calls, collecting garbage every hundred, then let callbacks that are due run."""
+        function = self.function
+        for begun in range(0, calls, _SLICE):
+            for _ in itertools.repeat(None, min(_SLICE, calls - begun)):
+                await function()
+            quiet.collect()
+        for _ in range(3):  # a finished task's callbacks run in the loop's next turn, and may schedule more
+            await asyncio.sleep(0)
+
+    async def pause(self, seconds: float) -> None:
+        """Let the loop run, so that tasks and transports can end."""
+        await asyncio.sleep(seconds)
+
+
+def drive(function: Callable[[], object], check: Callable[[Caller], Coroutine[object, None, Result]]) -> Result:
+    """Call ``function`` once, find out how it wants to be called, and run ``check`` with the fitting caller to its end.
+
+    Whatever returns an awaitable (a coroutine function, a lambda around one) is awaited, every call on one and the same loop.
+
+    Raises:
+        NotMeasuredError: for a generator function, whose calls would run nothing of its body, and for an awaitable while a
+            loop already runs in this thread.
+    """
+    first = function()
+    if inspect.isgenerator(first) or inspect.isasyncgen(first):
+        raise NotMeasuredError(
+            "the callable returned a generator, so nothing of its body ran; pass one that exhausts it: lambda: list(f())"
+        )
+    if not inspect.isawaitable(first):
+        del first
+        return _finish(check(PlainCaller(function)))
+    if _loop_runs():
+        if inspect.iscoroutine(first):
+            first.close()
+        raise NotMeasuredError(
+            "an awaitable cannot be driven while an event loop runs in this thread; call assert_no_leaks from a plain test "
+            "function (def, not async def): it awaits every call on a loop of its own"
+        )
+
+    async def awaited(first: Awaitable[object]) -> Result:
+        await first
+        del first
+        return await check(AwaitingCaller(typing.cast("Callable[[], Awaitable[object]]", function)))
+
+    # A loop factory, even the usual one, keeps the runner from replacing the thread's current loop.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(awaited(first))
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _finish(work: Coroutine[object, None, Result]) -> Result:
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return typing.cast("Result", stop.value)
+    raise AssertionError("a plain caller never suspends")

@@ -1,0 +1,135 @@
+"""Looking at what leaks: forked looks between a few more runs, then one deep look at the suspects."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import sys
+import threading
+import types
+import typing
+from collections.abc import Iterable, Sequence
+
+from leakguard.detection.suspicion import Suspicion
+from leakguard.observer import Burst, Observer, Question
+from leakguard.probes.limits import find_limit
+from leakguard.probes.process import ProcessProbe
+from leakguard.probes.tasks import where_task, where_thread
+from leakguard.records import Census, Explanation, Kind, Site
+from leakguard.testing import quiet
+from leakguard.testing.suspects import Looks
+
+if typing.TYPE_CHECKING:
+    from leakguard.testing.caller import Caller
+
+RUNS = 2
+"""Runs of calls between the looks; a container must grow in each."""
+
+# The name under which the callable stands among the modules while one looks: what lives only in its closure, or in frames of
+# the test, would else have no root, and look like a reference lost in C.
+_ROOT = "assert_no_leaks"
+
+_DEADLINE = 30.0
+_FRAMES = 12
+_MOST_PLACES = 1000
+
+
+class Looker:
+    """Takes the looks, each in a forked copy; tracemalloc runs for one run of calls before the deep look, and no longer.
+
+    ``why`` says what stood in the way of the first look that failed, ``None`` when none did.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._process = ProcessProbe()
+        self._burst = Burst()
+        self._calls = 0
+        self._traced = 0
+        self.why: str | None = None
+        root = types.ModuleType(_ROOT)
+        vars(root)["callable"] = caller.function
+        sys.modules[_ROOT] = root
+        self._observer = Observer(
+            deadline=_DEADLINE,
+            available=lambda: find_limit().available,
+            rss=self._process.rss,
+            own=lambda: [self, caller, self._burst, self._process],
+        )
+
+    async def look(self, calls: int) -> Looks:
+        """Make two more runs of ``calls`` calls and return what the looks around them saw."""
+        censuses = [self._census(())]
+        for _ in range(RUNS):
+            await self._run(calls)
+            seen = censuses[-1]
+            censuses.append(self._census([c.key for c in seen.containers] if seen else ()))
+        return Looks(tuple(c for c in censuses if c is not None), _places())
+
+    async def explain(self, suspicions: Sequence[Suspicion], calls: int) -> tuple[Explanation | None, ...]:
+        """Make one more run of ``calls`` calls under tracemalloc and return what a deep look finds out about each suspicion.
+
+        Not earlier: what is traced makes the looks between the runs several times slower.
+        """
+        try:
+            if self._burst.start(_FRAMES):
+                await self._run(calls)
+                self._traced = calls
+            else:
+                self._note(self._burst.why)
+            questions = {i: q for i, s in enumerate(suspicions) if (q := self._question(s)) is not None}
+            started = self._observer.start_explain(list(questions.values()))
+            answer = self._observer.wait(_DEADLINE) if started else None
+            self._note(self._observer.why)
+            told = dict(zip(questions, answer, strict=True)) if isinstance(answer, tuple) else {}
+            return tuple(told.get(i) for i in range(len(suspicions)))
+        finally:
+            self._burst.stop()
+
+    def close(self) -> None:
+        """End what may still run, and give everything back."""
+        sys.modules.pop(_ROOT, None)
+        self._burst.stop()
+        self._observer.close()
+        self._process.close()
+
+    async def _run(self, calls: int) -> None:
+        await self._caller.repeat(calls)
+        quiet.settle()
+        self._calls += calls
+
+    def _census(self, tracked: Iterable[int]) -> Census | None:
+        started = self._observer.start_census(self._calls, list(tracked))
+        answer = self._observer.wait(_DEADLINE) if started else None
+        self._note(self._observer.why)
+        return answer if isinstance(answer, Census) else None
+
+    def _note(self, why: str | None) -> None:
+        self.why = self.why or why  # the first reason: after a failure the observer only says that it waits
+
+    def _question(self, suspicion: Suspicion) -> Question | None:
+        if suspicion.kind not in {Kind.LEAK, Kind.NATIVE}:
+            return None  # counted, and their places are known
+        if isinstance(suspicion.key, int):
+            return Question(kind="container", key=suspicion.key, name=suspicion.name, requests=self._traced)
+        if suspicion.kind is Kind.LEAK and suspicion.key != "blocks":
+            return Question(kind="type", name=suspicion.name, requests=self._traced)
+        return Question(kind="allocations", requests=self._traced)
+
+
+def _places() -> dict[str, Site]:
+    """Return where most tasks of the running loop, and most threads beside this one, are at the moment."""
+    mine = threading.get_ident()
+    threads = [t.ident for t in threading.enumerate() if t.ident is not None and t.ident != mine]
+    found = {"threads": _commonest(where_thread(ident) for ident in threads[-_MOST_PLACES:])}
+    try:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    except RuntimeError:  # no loop runs: a plain callable
+        tasks = []
+    found["tasks"] = _commonest(where_task(task) for task in tasks[:_MOST_PLACES])
+    return {name: site for name, site in found.items() if site is not None}
+
+
+def _commonest(sites: Iterable[Site | None]) -> Site | None:
+    counted = collections.Counter(site for site in sites if site is not None)
+    return counted.most_common(1)[0][0] if counted else None
