@@ -2,8 +2,7 @@
 
 Libraries retry, hide resets or count them as one kind of error; here a connection that breaks before the first byte of an
 answer, on a reused or a fresh connection, is something else than an answer that is cut in the middle. Like aiohttp and httpx
-the client looks for an end of file before it uses a kept connection again. It does not use one again after a 500: uvicorn
-closes a connection unannounced when the app raised after its error page was sent, with or without leakguard.
+the client looks for an end of file before it uses a kept connection again.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class _Connection:
         with contextlib.suppress(ConnectionError):
             await self.writer.drain()  # a broken pipe shows in the reading: an answer may have come before it
         status, headers = await self._read_head()
-        keep = headers.get("connection", "").lower() != "close" and status < 500
+        keep = headers.get("connection", "").lower() != "close"
         try:
             if headers.get("transfer-encoding", "").lower() == "chunked":
                 await self._read_chunks()

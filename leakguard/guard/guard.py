@@ -130,7 +130,7 @@ class Guard:
 
     def _register(self) -> None:
         limit = find_limit()
-        ceiling = self.config.ceiling.of(limit.size) if self.config.ceiling else None
+        marks = self.recycler.marks  # known once the worker serves: a share is divided by the workers
         self.journal.register(
             Worker(
                 pid=os.getpid(),
@@ -142,8 +142,8 @@ class Guard:
                 target=target_of(sys.argv),
                 version=leakguard.__version__,
                 limit=limit.size,
-                ceiling=ceiling,
-                hard_ceiling=self.config.hard_mark(limit.size),
+                ceiling=marks.soft if marks else None,
+                hard_ceiling=marks.hard if marks else None,
                 strategy=" ".join(self.recycler.describe()),
             ),
         )

@@ -17,11 +17,11 @@ from leakguard.guard import Guard, obtain, on_fork
 from leakguard.probes.failures import cause_of
 from leakguard.probes.requests import KEY, Passage, Sentinel, current
 from leakguard.probes.routes import read_asgi
+from leakguard.recycling.close import close_asgi
 
 if typing.TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_CLOSE = (b"connection", b"close")
 _TIMEOUT_BODY = b"Gateway Timeout"
 
 
@@ -79,8 +79,10 @@ class LeakGuardMiddleware:
                     passage.answered = time.perf_counter()
             elif kind == "http.response.start":
                 status = passage.status = message["status"]
+                # After an unhandled error servers close the connection in any case (uvicorn does, when a framework has
+                # sent the 500 and raises again): a client that is not told sends its next request into a closed door.
                 if status == 500 or guard.drain.closing:
-                    message = _closing(message, scope)
+                    message = {**message, "headers": close_asgi(scope, message.get("headers", ()))}
             return send(message)
 
         try:
@@ -133,19 +135,6 @@ class LeakGuardMiddleware:
             raise
         finally:
             guard.requests.websockets -= 1
-
-
-def _closing(message: Message, scope: Scope) -> Message:
-    """Return the start of an answer with ``Connection: close``, where the protocol has it (HTTP/1).
-
-    A draining worker sends its clients elsewhere. And after an unhandled error servers close the connection in any case
-    (uvicorn does, when a framework has sent the 500 and raises again): a client that is not told so sends its next request
-    into a closed door.
-    """
-    if not scope.get("http_version", "1.1").startswith("1"):
-        return message
-    headers = [(name, value) for name, value in message.get("headers", ()) if name.lower() != b"connection"]
-    return {**message, "headers": [*headers, _CLOSE]}
 
 
 async def _answer_timeout(passage: Passage, send: Send) -> None:

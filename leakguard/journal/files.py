@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import sqlite3
+import time
 import urllib.parse
 from pathlib import Path
 
 from leakguard.errors import JournalError
-from leakguard.journal.schema import APPLICATION_ID, VERSION
+from leakguard.journal.schema import APPLICATION_ID, PAGE_SIZE, VERSION, create
 
 SIDE_FILES = ("-wal", "-shm")
+_MAKING = ".new"
+_LEFT_BEHIND = 60.0  # seconds: making a journal takes milliseconds
 
 
 def address(path: Path, **parameters: str) -> str:
@@ -20,18 +24,47 @@ def address(path: Path, **parameters: str) -> str:
 
 
 def prepare(path: Path) -> None:
-    """Make the folder (0700) and the file (0600) if they are not there; an existing one keeps its mode.
+    """Make the folder (0700) and the journal (0600) if they are not there; an existing file keeps its mode.
+
+    The journal is made under another name and linked into place whole: a worker that is killed in the middle leaves
+    nothing that the next one could take for somebody else's file.
 
     Raises:
         OSError: when the folder cannot be made or written.
+        sqlite3.Error: when there is no room for the tables.
     """
     if not path.parent.exists():
         path.parent.parent.mkdir(parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
+    if path.exists():
+        return
+    _sweep(path)
+    making = path.with_name(f".{path.name}.{os.getpid()}{_MAKING}")
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        pass
+        os.close(os.open(making, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(
+            sqlite3.connect(address(making, mode="rw"), uri=True, isolation_level=None)
+        ) as connection:
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            create(connection)
+        try:
+            os.link(making, path)
+        except FileExistsError:
+            pass  # another worker was faster
+        except OSError:  # a file system without links
+            if not path.exists():
+                making.rename(path)
+    finally:
+        for suffix in ("", "-journal"):
+            making.with_name(making.name + suffix).unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed workers left half made."""
+    for left in path.parent.glob(f".{path.name}.*{_MAKING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
+                left.unlink()
 
 
 def inode(path: Path) -> tuple[int, int] | None:

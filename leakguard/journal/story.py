@@ -74,8 +74,20 @@ def merge_findings(found: Iterable[FoundBy], since: float | None) -> tuple[Findi
         groups.setdefault(each.finding.fingerprint, []).append(each)
     merged = [_merge_finding(group, since) for group in groups.values()]
     return tuple(
-        sorted(merged, key=lambda f: (f.status is not Status.CONFIRMED, -(f.retained_bytes or 0), f.fingerprint))
+        sorted(
+            _lasting(merged), key=lambda f: (f.status is not Status.CONFIRMED, -(f.retained_bytes or 0), f.fingerprint)
+        )
     )
+
+
+def _lasting(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave out what a worker wrote in a hurry, before it knew the holder, where another one found out."""
+
+    def explained(finding: Finding) -> bool:
+        return finding.holder is not None or finding.site is not None
+
+    known = {(finding.kind, finding.route) for finding in findings if explained(finding)}
+    return [f for f in findings if explained(f) or (f.kind, f.route) not in known]
 
 
 def _merge_finding(group: Sequence[FoundBy], since: float | None) -> Finding:

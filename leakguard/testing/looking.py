@@ -30,7 +30,7 @@ RUNS = 2
 _ROOT = "assert_no_leaks"
 
 _DEADLINE = 30.0
-_FRAMES = 12
+_FRAMES = 8
 _MOST_PLACES = 1000
 
 

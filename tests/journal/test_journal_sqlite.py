@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import sqlite3
@@ -254,3 +255,16 @@ def test_a_finding_of_an_earlier_run_is_not_new(path):
     assert {finding.fingerprint: finding.new for finding in story.findings} == {"aa": False, "bb": True}
     assert story.found_by == {"aa": 3, "bb": 2}
     assert story.findings[1].retained_bytes == 70 or story.findings[0].retained_bytes == 70
+
+
+def test_a_finding_in_a_hurry_gives_way_to_the_explained_one(path):
+    """What one worker wrote without a holder is not told beside what another found out about the same leak."""
+    hurried = make_finding(fingerprint="aaaa", holder=None, site=None, chain=())
+    explained = make_finding(fingerprint="bbbb")
+    journal = SqliteJournal(path)
+    journal.register(make_worker())
+    journal.finding(hurried)
+    journal.finding(explained)
+    journal.finding(dataclasses.replace(hurried, fingerprint="cccc", route="GET /else"))
+    journal.close()
+    assert {f.fingerprint for f in read(path).findings} == {"bbbb", "cccc"}

@@ -78,6 +78,8 @@ def test_planted_leak_is_told_in_full_and_its_cure_passes(run: Callable[..., Run
     result = run(
         """
         class Session:
+            __slots__ = ("number",)
+
             def __init__(self, number):
                 self.number = number
 
