@@ -27,6 +27,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from leakguard import LeakGuardMiddleware, LeakGuardWSGI
+from leakguard.config import Options
 
 if typing.TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -165,7 +166,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        options = {"journal": str(Path(folder) / "journal.sqlite3")}
+        options: Options = {"journal": str(Path(folder) / "journal.sqlite3")}
         groups: dict[str, dict[str, Batch]] = {
             "ASGI": {
                 "nothing": asgi_batch(Nothing(raw_asgi)),

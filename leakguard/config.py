@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -237,6 +237,25 @@ OPTIONS: tuple[Option, ...] = (
         "An ASGI request without an answer for longer is cancelled and answered 504. Unset: never.",
     ),
 )
+
+
+class Options(typing.TypedDict, total=False):
+    """The keyword arguments of a middleware, as a user writes them; see ``OPTIONS`` for what each one means."""
+
+    level: str
+    interval: str | float
+    warmup: str | float
+    ceiling: str | int
+    hard_ceiling: str | int
+    min_lifetime: str | float
+    cool_down: str | float
+    daily_cap: int
+    drain: str | float
+    recycle: str
+    journal: str | os.PathLike[str]
+    ignore: str | Sequence[str]
+    stuck_after: str | float
+    abandon_after: str | float
 
 
 @dataclass(frozen=True, slots=True)

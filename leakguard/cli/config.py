@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 
 import click
 
 from leakguard.cli.output import emit, look
-from leakguard.config import OPTIONS, PREFIX, Config
+from leakguard.config import Config, unknown_variables
 from leakguard.reports.escape import safe
 from leakguard.reports.style import table, wrap
 
@@ -28,12 +27,6 @@ def config(explain: bool) -> None:
         texts = [wrap(option.help, look().width, "    ") for option, *_ in described]
         lines = [line for row, text in zip(lines[1:], texts, strict=True) for line in (row, *text, "")]
     emit("\n".join(lines).rstrip())
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in {option.variable for option in OPTIONS}:
-            _warn(name)
-
-
-def _warn(name: str) -> None:
-    near = difflib.get_close_matches(name, [option.variable for option in OPTIONS], n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    click.echo(f"leakguard: {safe(name)} is set but is not an option{meant}", err=True)
+    for name, meant in unknown_variables(os.environ).items():
+        hint = f"; did you mean {meant}?" if meant else ""
+        click.echo(f"leakguard: {safe(name)} is set but is not an option{hint}", err=True)

@@ -32,6 +32,7 @@ _UNDERSTOOD = 0.3
 # One thing kept may drag a whole graph along; beyond this much of it, it does not explain what grows.
 _MOST_BLOCKS_EACH = 600
 _MOST_BYTES_EACH = 256 * 1024
+_SMALL_BLOCK = 32  # bytes: objects are seldom smaller, so that a measured size bounds the blocks it is made of
 # Where the interpreter itself keeps track of tasks and threads: these grow when the tasks do.
 _REGISTRIES = (
     "asyncio.*",
@@ -229,7 +230,9 @@ def _explained(growth: Growth, known: Sequence[Suspicion], filling: float, histo
         ):
             continue
         size = sizes.get(suspicion.key)
-        if size is None or most_each == _MOST_BLOCKS_EACH:
+        if most_each == _MOST_BLOCKS_EACH:
+            entries += suspicion.total_rate * max(1.0, (size or 0) / (_SMALL_BLOCK * most_each))
+        elif size is None:
             entries += suspicion.total_rate
         else:
             measured += size * suspicion.total_rate

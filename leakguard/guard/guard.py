@@ -12,6 +12,7 @@ import time
 import typing
 
 import leakguard
+from leakguard.config import unknown_variables
 from leakguard.guard.cost import CostMeter
 from leakguard.guard.fence import Fence, log
 from leakguard.guard.inquiry import Inquiry
@@ -126,6 +127,8 @@ class Guard:
 
     def _introduce(self) -> None:
         self._register()
+        for name, meant in unknown_variables(os.environ).items():
+            self._on_note(f"{name} is not an option{f'; {meant} is meant?' if meant else ''}")
         self.inquiry.remember(self.journal.recall())
 
     def _register(self) -> None:

@@ -236,7 +236,9 @@ class Inquiry:
     def _compose_all(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
         current: dict[str, Finding] = {}
         for suspicion in self.suspicions:
-            if not leaving and not self._is_told(suspicion):
+            # A worker that leaves tells what is sure, though without the name that a look would have given it.
+            sure = leaving and suspicion.status is Status.CONFIRMED
+            if not sure and not self._is_told(suspicion):
                 continue
             explanation = self._explained.get((suspicion.kind, suspicion.key), (0.0, None))[1]
             finding = compose(self._routed(suspicion, explanation), explanation, failures, self._forgiveness)

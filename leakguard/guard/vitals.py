@@ -156,7 +156,7 @@ class Vitals:
     def _surviving(self) -> tuple[Stuck, ...]:
         if self._loop is None:
             return ()
-        return tasks.surviving_tasks(self._loop, current, _route_if_ended)
+        return tasks.surviving_tasks(self._loop, current, _route_if_ended, age=_age)
 
     def _record_outside(self, cause: Cause) -> None:
         passage = current.get()
@@ -165,3 +165,7 @@ class Vitals:
 
 def _route_if_ended(value: object) -> str | None:
     return value.route if isinstance(value, Passage) and value.ended else None
+
+
+def _age(passage: Passage) -> float:
+    return time.perf_counter() - passage.ended

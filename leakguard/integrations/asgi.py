@@ -12,7 +12,7 @@ import time
 import typing
 import weakref
 
-from leakguard.config import Config, Level
+from leakguard.config import Config, Level, Options
 from leakguard.guard import Guard, obtain, on_fork
 from leakguard.probes.failures import cause_of
 from leakguard.probes.requests import KEY, Passage, Sentinel, current
@@ -42,7 +42,7 @@ class LeakGuardMiddleware:
     Cost at the default level: about two microseconds per request (``benchmarks/hot_path.py``).
     """
 
-    def __init__(self, app: ASGIApp, *, config: Config | None = None, **options: object) -> None:
+    def __init__(self, app: ASGIApp, *, config: Config | None = None, **options: typing.Unpack[Options]) -> None:
         self.app = app
         self.config = config if config is not None else Config.load(**options)
         self._armed = self.config.level is not Level.OFF

@@ -8,7 +8,7 @@ import typing
 import weakref
 from collections.abc import Iterable, Iterator
 
-from leakguard.config import Config, Level
+from leakguard.config import Config, Level, Options
 from leakguard.guard import Guard, in_worker, obtain, on_fork
 from leakguard.probes.failures import cause_of
 from leakguard.probes.requests import KEY, Passage, Sentinel, current
@@ -33,7 +33,9 @@ class LeakGuardWSGI:
         ConfigError: when an option is wrong; at construction, never later.
     """
 
-    def __init__(self, app: WSGIApplication, *, config: Config | None = None, **options: object) -> None:
+    def __init__(
+        self, app: WSGIApplication, *, config: Config | None = None, **options: typing.Unpack[Options]
+    ) -> None:
         self.app = app
         self.config = config if config is not None else Config.load(**options)
         self._armed = self.config.level is not Level.OFF

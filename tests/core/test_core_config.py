@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakguard.config import OPTIONS, Amount, Config, Level, default_journal, unknown_variables
+from leakguard.config import OPTIONS, Amount, Config, Level, Options, default_journal, unknown_variables
 from leakguard.errors import ConfigError, LeakGuardError
 
 HOME = {"HOME": "/home/someone"}
@@ -278,3 +278,8 @@ def test_a_message_stays_one_short_line_whatever_was_given():
         load(interval=Verbose())
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_the_keyword_arguments_are_the_options() -> None:
+    """What an editor offers as arguments of the middleware is exactly the table of options."""
+    assert list(Options.__annotations__) == [option.name for option in OPTIONS]

@@ -271,14 +271,22 @@ def test_all_tasks_are_those_of_one_loop_and_unfinished(loop):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
-def test_all_tasks_has_eager_tasks_that_wait(loop):
-    """A task that was started eagerly and waits now is not overlooked."""
+def test_all_tasks_has_eager_tasks(loop):
+    """A task that was started eagerly is there in its first step already, and when it waits."""
+    entered, released = threading.Event(), threading.Event()
 
-    async def begin():
-        return asyncio.eager_task_factory(asyncio.get_running_loop(), _leaf())
+    async def eager():
+        entered.set()
+        released.wait(60)
+        await _leaf()
 
-    task = loop.run(begin())
-    assert any(found is task for found in tasks.all_tasks(loop.loop))
+    loop.loop.call_soon_threadsafe(lambda: asyncio.eager_task_factory(loop.loop, eager()))
+    assert entered.wait(30)
+    (running,) = tasks.all_tasks(loop.loop)
+    released.set()
+    loop.run(asyncio.sleep(0))
+    assert any(found is running for found in tasks.all_tasks(loop.loop))
+    assert tasks.where_task(running).line == line_of(_leaf, "the leaf waits here")
 
 
 def test_all_tasks_while_the_loop_makes_and_ends_tasks(loop):
