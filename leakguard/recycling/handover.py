@@ -19,6 +19,7 @@ from leakguard.recycling.turn import Group
 
 POLL = 0.05
 BOOT_DEADLINE = 60.0  # a successor that is not ready by then (--preload without traffic) is not waited for
+EVIDENCE_WITHIN = 6.0  # a last look at the leak takes a second while the successor boots; nobody waits for a hung one
 LAST_GRACE = 10.0  # between asking for the exit and ending the process ourselves; below gunicorn's --timeout of 30 s
 SETTLE = 0.1  # the locks of a dying process are not all released in the same instant: look twice, so far apart
 
@@ -69,6 +70,7 @@ class Handover:
         self._on_note = on_note
         self._given_up = threading.Event()
         self._urgent = threading.Event()
+        self._evidence_taken = threading.Event()
         self.committed = False
         self._thread = threading.Thread(target=self._run, name="leakguard-handover", daemon=True)
 
@@ -84,6 +86,10 @@ class Handover:
     def give_up(self) -> None:
         """Forget it, as long as nothing irrevocable has happened (``committed``)."""
         self._given_up.set()
+
+    def release(self) -> None:
+        """Say that the evidence is written down: before that this worker goes on serving beside its successor."""
+        self._evidence_taken.set()
 
     def hurry(self) -> None:
         """Do not wait for turn, siblings or successor any longer: the hard ceiling is reached."""
@@ -104,6 +110,7 @@ class Handover:
         try:
             called = self._call_successor()
             overlapped = called and self._await_successor()
+            self._evidence_taken.wait(EVIDENCE_WITHIN)
             waited = time.monotonic() - began
             begun, lost = self._drain_connections(overlapped)
             self._on_leaving(Leaving(begun, lost, waited, overlapped))

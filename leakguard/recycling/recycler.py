@@ -47,7 +47,7 @@ class Recycler:
         on_relief: told after every relief.
         on_recycle: told once, just before this worker ends.
         on_note: told what the journal should know, in sentences.
-        evidence: called before the worker leaves, while everything is still there to be looked at.
+        evidence: called while the successor boots and before the worker leaves: everything is still there to be looked at.
     """
 
     def __init__(
@@ -241,7 +241,6 @@ class Recycler:
             self._note(f"{decision.reason}. {why}", "left alone")
             return
         if self._handover is None or not self._handover.running:
-            self._fenced(self._evidence)
             self._handover = Handover(
                 strategy,
                 self._group,
@@ -253,7 +252,11 @@ class Recycler:
                 on_note=self._note,
             )
             self._handover.start()
-        if decision.step is Step.LEAVE:
+            if decision.step is Step.LEAVE:
+                self._handover.hurry()
+            self._fenced(self._evidence)  # while the successor boots: memory rises meanwhile in any case
+            self._handover.release()
+        elif decision.step is Step.LEAVE:
             self._handover.hurry()
 
     def _check_hurry(self) -> None:
