@@ -237,6 +237,7 @@ class Finding:
     known: str | None = None
     reasons: tuple[str, ...] = ()
     new: bool = True
+    accepted: bool = False  # by an ignore rule of the user's: mentioned, but not part of the verdict
     count: int | None = None  # objects, requests, tasks ... alive because of it
     failed: bool = False  # ``per_request`` counts per failed request of the route
 

@@ -75,7 +75,8 @@ def compose(
             kind, holder=holder, type=finding.type, site=site, route=suspicion.route, name=suspicion.name
         ),
     )
-    return replace(finding, known=forgiveness.reason(finding))
+    accepted = forgiveness.accepted(finding) is not None
+    return replace(finding, known=forgiveness.reason(finding), accepted=accepted)
 
 
 def fingerprint(
@@ -116,7 +117,7 @@ def join(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         other = joined.get(finding.fingerprint)
         joined[finding.fingerprint] = finding if other is None else _merged(other, finding)
-    return tuple(sorted(joined.values(), key=lambda f: (f.status is not Status.CONFIRMED, f.known is not None)))
+    return tuple(sorted(joined.values(), key=lambda f: (f.status is not Status.CONFIRMED, f.accepted, f.known is not None)))
 
 
 def _merged(one: Finding, other: Finding) -> Finding:
@@ -135,6 +136,7 @@ def _merged(one: Finding, other: Finding) -> Finding:
         size_method=best.size_method or rest.size_method,
         error=best.error or rest.error,
         known=best.known or rest.known,
+        accepted=best.accepted or rest.accepted,
         reasons=tuple(dict.fromkeys((*best.reasons, *rest.reasons))),
         new=best.new and rest.new,
         count=best.count if best.count is not None else rest.count,

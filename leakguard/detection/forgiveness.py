@@ -1,7 +1,8 @@
-"""What is known and accepted: the user's ignore rules, and leaks in released packages.
+"""What is nothing new: what the user's ignore rules accept, and known leaks in released packages.
 
-Rules say ``type:``, ``holder:``, ``route:`` or ``site:`` and a shell pattern. Known leaks are data (``known_leaks.toml``):
-pattern, package, version range, reason and reference; what matches is reported apart, with the reason.
+Rules say ``type:``, ``holder:``, ``route:`` or ``site:`` and a shell pattern; what they accept is mentioned and no more. Known
+leaks are data (``known_leaks.toml``): pattern, package, version range, reason and reference; they leak all the same and are
+reported as leaks, with the reason and the release that cures them.
 """
 
 from __future__ import annotations
@@ -66,11 +67,18 @@ class Forgiveness:
         self._version_of = version_of or installed_version
         self._known = known_leaks() if known is None else tuple(known)
 
-    def reason(self, finding: Finding) -> str | None:
-        """Return why the finding is known and accepted, ``None`` when it is not."""
+    def accepted(self, finding: Finding) -> str | None:
+        """Return the user's rule that accepts the finding, ``None`` when there is none."""
         for kind, pattern, rule in self._rules:
             if any(fits(text, pattern) for text in _texts(kind, finding)):
-                return f"ignored by the rule {rule}"
+                return rule
+        return None
+
+    def reason(self, finding: Finding) -> str | None:
+        """Return why the finding is nothing new: a rule of the user's or a known leak of a package; else ``None``."""
+        rule = self.accepted(finding)
+        if rule is not None:
+            return f"ignored by the rule {rule}"
         for leak in self._known:
             if leak.matches(finding):
                 version = self._version_of(leak.package)

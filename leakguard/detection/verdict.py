@@ -24,11 +24,11 @@ def conclude(seen: Workers, findings: Sequence[Finding]) -> Verdict:
 
     Args:
         seen: the windows of one worker (or its history), or those of several by worker.
-        findings: of all of them, joined. Known and ignored ones do not make the verdict, but are mentioned.
+        findings: of all of them, joined. Those that the user accepts do not make the verdict, but are mentioned.
     """
     workers = by_worker(seen)
-    fresh = [finding for finding in findings if finding.known is None]
-    known = [f"known: {_headline(finding)}; {finding.known}" for finding in findings if finding.known is not None]
+    fresh = [finding for finding in findings if not finding.accepted]
+    known = [f"accepted: {_headline(finding)}; {finding.known}" for finding in findings if finding.accepted]
     confirmed = [finding for finding in fresh if finding.status is Status.CONFIRMED]
     suspects = [finding for finding in fresh if finding.status is Status.SUSPECT]
     if confirmed:

@@ -32,7 +32,8 @@ MAX_FINDINGS = 100
 FIRST_REQUESTS = 50  # a baseline before the first requests would call every lazy import growth
 MIN_REQUESTS = 100  # between two looks: fewer tell nothing about a rate
 GROWTH_SPACING = 0.15  # a look each time the requests since the baseline grew by this share: many early, few later
-LOOK_SHARE = 0.02  # looks may take this share of the time at most
+LOOK_SHARE = 0.1  # a look may take this share of the time since the last one, on another core and at the lowest priority ...
+URGENT_SHARE = 0.2  # ... and this while something grows that only more looks can explain
 BURST_FRAMES = 12  # deep enough to reach the endpoint from a library's allocation
 BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been seen ...
 BURST_LONGEST = 6  # ... but no longer than so many times its shortest duration
@@ -129,8 +130,10 @@ class Inquiry:
         fresh = requests - self._last_requests
         spacing = max(MIN_REQUESTS, GROWTH_SPACING * (requests - self._first_requests))
         rest = max(2 * self.config.interval, self._last_took / LOOK_SHARE)
-        if self.config.level in {Level.CENSUS, Level.TRACE}:
-            spacing, rest = MIN_REQUESTS, max(self.config.interval, self._last_took / LOOK_SHARE)
+        if any(suspicion.needs_census for suspicion in self.suspicions):
+            spacing, rest = MIN_REQUESTS, max(2 * self.config.interval, self._last_took / URGENT_SHARE)
+        elif self.config.level in {Level.CENSUS, Level.TRACE}:
+            spacing, rest = MIN_REQUESTS, max(self.config.interval, self._last_took / URGENT_SHARE)
         elif self.config.level is Level.PARANOID:
             spacing, rest = 1, self.config.interval
         return fresh >= spacing and now - self._last_look >= rest

@@ -70,13 +70,13 @@ class Report:
 
     @property
     def fresh(self) -> tuple[Finding, ...]:
-        """The findings that are not known and accepted."""
-        return tuple(finding for finding in self.story.findings if finding.known is None)
+        """The findings that no rule of the user's accepts."""
+        return tuple(finding for finding in self.story.findings if not finding.accepted)
 
     @property
-    def known(self) -> tuple[Finding, ...]:
-        """The findings that are known and accepted, each with its reason."""
-        return tuple(finding for finding in self.story.findings if finding.known is not None)
+    def accepted(self) -> tuple[Finding, ...]:
+        """The findings that a rule of the user's accepts, each with that rule."""
+        return tuple(finding for finding in self.story.findings if finding.accepted)
 
     def alike(self, finding: Finding) -> bool:
         """Return whether all requests that are kept on the finding's route ended in the finding's error."""

@@ -20,11 +20,11 @@ MAX_NOTES = 10
 UNKNOWN = "–"
 
 
-def known(report: Report, width: int) -> list[str]:
-    """Return the findings that are known and accepted, each with the reason."""
+def accepted(report: Report, width: int) -> list[str]:
+    """Return the findings that the user's rules accept, each with its rule."""
     return [
         line
-        for finding in report.known
+        for finding in report.accepted
         for line in wrap(f"{describe(finding, report.alike(finding))} {safe(finding.known or '')}", width, "  - ")
     ]
 

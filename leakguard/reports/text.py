@@ -32,7 +32,7 @@ def render(report: Report, width: int = 100, colour: bool = False) -> str:
     parts: list[list[str]] = [_head(report, style, width), _verdict(report, style, width)]
     parts += [_finding(number, each, report, style, width) for number, each in enumerate(report.fresh, 1)]
     bodies: list[tuple[str, Callable[[Report, int], list[str]]]] = [
-        ("Known and accepted", sections.known),
+        ("Accepted", sections.accepted),
         ("Memory", sections.memory),
         ("Recycles", sections.recycles),
         ("Response times", sections.response_times),
@@ -102,6 +102,8 @@ def _finding(number: int, finding: Finding, report: Report, style: Style, width:
     first, *rest = wrap(describe(finding, report.alike(finding)), width, f"{number}. ".ljust(len(INDENT)))
     lines = [style.paint(first, "bold"), *(style.paint(line, "bold") for line in rest)]
     lines += wrap("; ".join(_marks(finding, report)), width, INDENT)
+    if finding.known:
+        lines += wrap(f"known leak: {safe(finding.known)}", width, INDENT)
     held = _held(finding)
     if held:
         lines += wrap(held, width, INDENT)

@@ -48,11 +48,17 @@ def test_a_suspect_is_no_verdict() -> None:
     assert verdict.reasons == ("suspected, not confirmed yet: app.STORE: grew",)
 
 
-def test_known_leaks_do_not_make_the_verdict() -> None:
-    """What is known and accepted is mentioned and no more."""
-    verdict = conclude(App().history(), [finding(known="ignored by the rule x")])
+def test_what_the_user_accepts_does_not_make_the_verdict() -> None:
+    """What a rule of the user's accepts is mentioned and no more."""
+    verdict = conclude(App().history(), [finding(known="ignored by the rule x", accepted=True)])
     assert verdict.kind is Kind.STEADY
-    assert verdict.reasons[-1] == "known: app.STORE: grew; ignored by the rule x"
+    assert verdict.reasons[-1] == "accepted: app.STORE: grew; ignored by the rule x"
+
+
+def test_a_known_leak_of_a_package_is_a_leak_all_the_same() -> None:
+    """Somebody else's bug fills this worker's memory no less."""
+    verdict = conclude(App().history(), [finding(known="vendor 1.2: fixed in 1.3")])
+    assert verdict.kind is Kind.LEAK
 
 
 def test_memory_that_rises_without_a_finding_is_not_steady() -> None:

@@ -74,7 +74,7 @@ def drive(port: int) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         for number in itertools.count(first):
             if time.monotonic() > until:
-                return
+                break
             if number % 5 == 0:
                 connection.request("POST", "/job")
             else:
@@ -82,6 +82,7 @@ def drive(port: int) -> int:
             connection.getresponse().read()
             next(answered)
             time.sleep(PACE)
+        connection.close()
 
     threads = [threading.Thread(target=client, args=(n,)) for n in range(CONNECTIONS)]
     for thread in threads:

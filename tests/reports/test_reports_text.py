@@ -104,7 +104,7 @@ def test_hostile_names_cannot_drive_the_terminal():
     workers = (stories.WorkerStory(told, stories.windows(route=HOSTILE), None, stories.NOW),)
     story = stories.story(
         finding,
-        dataclasses.replace(finding, known=HOSTILE),
+        dataclasses.replace(finding, known=HOSTILE, accepted=True),
         workers=workers,
         failures=(failure,),
         recycles=(recycle,),
