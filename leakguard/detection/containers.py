@@ -1,8 +1,10 @@
 """Containers that grow by a constant number of entries per request: most leaks in Python are one of these.
 
 A container is followed by identity from look to look. It is suspect when it grew in each of at least three looks at a rate
-that lasts, and confirmed when later looks, over at least half as many requests again, agree. It is acquitted when a bound
-is known and kept, when it shrinks as much as it grows, and, for as long as it slows down, it stays a suspect: so a cache fills.
+that lasts, and confirmed when two later looks, over at least half as many requests again, agree. It is acquitted when a
+bound is known and kept and when it shrinks as much as it grows. While it slows down it stays a suspect: so a cache fills.
+What no path leads to is mostly the inside of a running frame or of an event loop (whose list of cancelled timers grows
+for seconds before it is swept): it must grow for much longer before anything is said.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from leakguard.detection.suspicion import Suspicion
 from leakguard.records import Census, Container, Kind, Status
 
 FEWEST_LOOKS = 3
+LOOKS_TO_CONFIRM = 5
 FEWEST_ENTRIES = 20
+LOOKS_UNNAMED, REQUESTS_UNNAMED = 8, 1000
 MOST_SUSPICIONS = 16
 _SLOWEST = 0.0005  # entries per request: one in 2 000
 _AGREES = 0.5
@@ -51,6 +55,11 @@ class Track:
 def bounded(container: Container) -> bool:
     """Say whether a known bound is kept: it fills, it does not leak."""
     return container.bound is not None and container.length <= container.bound
+
+
+def unnamed(container: Container) -> bool:
+    """Say whether no path from a module leads to the container."""
+    return container.path.startswith("?")
 
 
 def tracks(censuses: Sequence[Census]) -> list[Track]:
@@ -100,6 +109,8 @@ def _judge(track: Track) -> Status | None:
         return None
     if track.growth < _SLOWEST * track.requests:
         return None
+    if unnamed(track.container) and (len(track.points) < LOOKS_UNNAMED or track.requests < REQUESTS_UNNAMED):
+        return None
     early, late = _rate(track.points[:-1]), _rate(track.points[-2:])
     if late < _AGREES * early:
         return None
@@ -109,7 +120,7 @@ def _judge(track: Track) -> Status | None:
 def _confirmed(track: Track) -> bool:
     """Say whether looks after the first three agree with them over at least half as many requests, without slowing down."""
     first, later = track.points[:FEWEST_LOOKS], track.points[FEWEST_LOOKS - 1 :]
-    if len(later) < 2:
+    if len(track.points) < LOOKS_TO_CONFIRM:
         return False
     if 2 * (later[-1][0] - later[0][0]) < first[-1][0] - first[0][0]:
         return False

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from leakguard.detection import words
+from leakguard.detection.finding import OUTSIDE
 from leakguard.detection.regression import fit_slope
 from leakguard.detection.responses import Responses, read_responses
 from leakguard.detection.verdict import Workers, by_worker, seconds_to, warm
@@ -102,7 +103,7 @@ def _found(
 def _said(finding: Finding) -> str:
     status = "" if finding.status is Status.CONFIRMED else "suspected only: "
     known = f" (known: {finding.known})" if finding.known else ""
-    held = f", held by {finding.holder}" if finding.holder and finding.kind is not Kind.NATIVE else ""
+    held = f", held by {finding.holder}" if finding.holder and finding.holder != OUTSIDE else ""
     where = f", allocated at {finding.site}" if finding.site else ""
     what = finding.reasons[0] if finding.reasons else finding.kind.value
     return f"{status}{what}{held if finding.holder not in what.split() else ''}{where}{known}"

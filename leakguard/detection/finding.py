@@ -117,7 +117,9 @@ def join(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         other = joined.get(finding.fingerprint)
         joined[finding.fingerprint] = finding if other is None else _merged(other, finding)
-    return tuple(sorted(joined.values(), key=lambda f: (f.status is not Status.CONFIRMED, f.accepted, f.known is not None)))
+    return tuple(
+        sorted(joined.values(), key=lambda f: (f.status is not Status.CONFIRMED, f.accepted, f.known is not None))
+    )
 
 
 def _merged(one: Finding, other: Finding) -> Finding:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,10 +45,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What is too small to speak of: growth per request, and growth in all."""
+    """What is too small to speak of: growth per request, in all, and per window (which leakguard's own records may cause)."""
 
     per_request: float
     total: float
+    per_window: float = 0.0
+
+    def at_pace(self, requests: float) -> Floor:
+        """Return the floor for so many requests per window, the last bound turned into the first."""
+        own = self.per_window / requests if requests > 0 else 0.0
+        return Floor(max(self.per_request, own), self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,11 @@ class Growth:
     later: float | None = None
 
 
+class _Thirds(typing.NamedTuple):
+    parts: tuple[float, ...]
+    usual: float
+
+
 def find_growth(points: Sequence[Point], floor: Floor) -> Growth | None:
     """Return the growth of a level, ``None`` when there is none that lasts.
 
@@ -75,6 +87,7 @@ def find_growth(points: Sequence[Point], floor: Floor) -> Growth | None:
     few = condense(points)
     if len(points) < FEWEST_POINTS_URGENT or not _worth_it(few, floor):
         return None
+    floor = floor.at_pace((points[-1].requests - points[0].requests) / len(points))
     urgent = few[-1].level - few[0].level >= _URGENT * abs(few[0].level)
     if len(points) < (FEWEST_POINTS_URGENT if urgent else FEWEST_POINTS):
         return None
@@ -84,9 +97,9 @@ def find_growth(points: Sequence[Point], floor: Floor) -> Growth | None:
         return None
     later = _slope(few[cut:])
     enough = len(points) >= (FEWEST_TO_CONFIRM_URGENT if urgent else FEWEST_TO_CONFIRM)
-    if enough and later is not None and _agrees(before[0], later):
-        return _growth(Status.CONFIRMED, few, points, before, later.slope)
-    return _growth(Status.SUSPECT, few, points, whole, None)
+    if enough and later is not None and _agrees(before, later):
+        return _growth(Status.CONFIRMED, few, points, before.parts, later.slope)
+    return _growth(Status.SUSPECT, few, points, whole.parts, None)
 
 
 def condense(points: Sequence[Point]) -> list[Point]:
@@ -113,8 +126,8 @@ def _slope(points: Sequence[Point]) -> Fit | None:
     )
 
 
-def _thirds(points: Sequence[Point], floor: Floor) -> tuple[Fit, tuple[float, ...]] | None:
-    """Return the fit after the burn-in and the slopes of its thirds, if the growth persists through them."""
+def _thirds(points: Sequence[Point], floor: Floor) -> _Thirds | None:
+    """Return the slopes after the burn-in, if the growth persists through the thirds."""
     # Counted in requests since the worker started: where its life is longer than the history, nothing needs burning.
     points = [point for point in points if point.requests >= _BURN_IN * points[-1].requests]
     fit = _slope(points) if len(points) >= 6 else None
@@ -134,24 +147,28 @@ def _thirds(points: Sequence[Point], floor: Floor) -> tuple[Fit, tuple[float, ..
     usual = statistics.median(parts)
     if min(parts) <= 0 or min(parts) < _PERSISTS * usual or max(parts) > usual / _PERSISTS:
         return None
-    return fit, tuple(parts)
+    # A late import makes a step in one third; unless that is the first, where it may be a warm-up, it must not count.
+    return _Thirds(tuple(parts), fit.slope if max(parts) == parts[0] else usual)
 
 
-def _agrees(before: Fit, later: Fit) -> bool:
-    if later.z <= _Z or later.slope < _AGREES * before.slope:
+def _agrees(before: _Thirds, later: Fit) -> bool:
+    if later.z <= _Z or later.slope < _AGREES * before.usual:
         return False
     # Slower than before by more than the noise: a warm-up runs out like this. A leak goes on, and is confirmed later.
     noise = later.slope / later.z if math.isfinite(later.z) else 0.0
-    return later.slope + 2 * noise >= _SLOWING * before.slope
+    if later.slope + 2 * noise < _SLOWING * before.usual:
+        return False
+    # Much faster than before is something else: a late import, a look of our own.
+    return later.slope - 2 * noise <= before.usual / _AGREES
 
 
 def _growth(
     status: Status,
     few: Sequence[Point],
     points: Sequence[Point],
-    found: tuple[Fit, tuple[float, ...]],
+    parts: tuple[float, ...],
     later: float | None,
 ) -> Growth:
-    fit, parts = found
     requests = few[-1].requests - few[0].requests
-    return Growth(status, fit.slope, fit.slope * requests, requests, len(points), parts, later)
+    rate = statistics.median(parts if later is None else (*parts, later))
+    return Growth(status, rate, rate * requests, requests, len(points), parts, later)

@@ -24,8 +24,10 @@ __all__ = ["History", "Suspicion", "judge"]
 
 LOOKS_NEEDED = 4
 """Looks after which growth without a container is no longer put down to one not seen yet."""
-WINDOWS_WAITED = 60
+WINDOWS_WAITED = 40
 """Windows after which it is not waited for looks any more: perhaps none can be taken here."""
+
+WINDOWS_TO_BLAME_MALLOC = 60
 
 _IN_STEP = 0.25
 _UNDERSTOOD = 0.3
@@ -260,5 +262,5 @@ def _allocator(windows: Sequence[Window], counts: Counts) -> list[Suspicion]:
         "malloc; try MALLOC_ARENA_MAX=2, malloc_trim or another malloc"
     )
     # The high-water mark of an allocator rises long before it stays: this needs more windows than the rest.
-    sure = growth.windows >= WINDOWS_WAITED
+    sure = growth.windows >= WINDOWS_TO_BLAME_MALLOC
     return [replace(suspicion, status=growth.status if sure else Status.SUSPECT, reasons=(*suspicion.reasons, said))]

@@ -17,6 +17,9 @@ from leakguard.detection import words
 from leakguard.detection.regression import centred, dot, fit_slope, fit_weights
 from leakguard.records import Window
 
+CANNOT_SEPARATE = "cannot separate"
+"""How the reason begins where regression cannot tell routes apart; better evidence may take its place."""
+
 MOST_ROUTES = 12
 """Only the busiest routes are candidates: a fit costs the square of their number."""
 MOST_POINTS = 120
@@ -61,9 +64,7 @@ class Attribution:
     def reason(self) -> str | None:
         """Why there is no route, in words, ``None`` when there is one."""
         if self.cause is None and self.rivals:
-            return (
-                f"cannot separate {words.together([str(rival) for rival in self.rivals])}: their traffic moves together"
-            )
+            return f"{CANNOT_SEPARATE} {words.together([str(rival) for rival in self.rivals])}: their traffic moves together"
         return None
 
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from leakguard.detection import words
+from leakguard.detection.finding import OUTSIDE
 from leakguard.detection.regression import fit_slope
 from leakguard.detection.suspicion import History
 from leakguard.records import Finding, Kind, Status, Verdict, Window
@@ -91,7 +92,8 @@ def _gravest(findings: Sequence[Finding]) -> Finding:
 
 
 def _headline(finding: Finding) -> str:
-    what = finding.holder or finding.type or finding.route or finding.kind.value
+    holder = finding.holder if finding.holder != OUTSIDE else None
+    what = holder or finding.type or finding.route or finding.kind.value
     return f"{what}: {finding.reasons[0]}" if finding.reasons else f"{finding.kind.value}: {what}"
 
 

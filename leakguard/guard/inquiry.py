@@ -17,9 +17,10 @@ from leakguard.detection.alone import route_alone
 from leakguard.detection.finding import compose
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.judge import judge
+from leakguard.detection.routes import CANNOT_SEPARATE
 from leakguard.detection.suspicion import History, Suspicion
 from leakguard.guard.fence import log
-from leakguard.observer import Burst, Observer, Question
+from leakguard.observer import Burst, Observer, Question, prepare
 from leakguard.probes.solo import SoloProbe
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
 
@@ -32,7 +33,9 @@ MAX_FINDINGS = 100
 FIRST_REQUESTS = 50  # a baseline before the first requests would call every lazy import growth
 MIN_REQUESTS = 100  # between two looks: fewer tell nothing about a rate
 GROWTH_SPACING = 0.15  # a look each time the requests since the baseline grew by this share: many early, few later
-LOOK_SHARE = 0.1  # a look may take this share of the time since the last one, on another core and at the lowest priority ...
+LOOK_SHARE = (
+    0.1  # a look may take this share of the time since the last one, on another core and at the lowest priority ...
+)
 URGENT_SHARE = 0.2  # ... and this while something grows that only more looks can explain
 BURST_FRAMES = 12  # deep enough to reach the endpoint from a library's allocation
 BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been seen ...
@@ -130,7 +133,7 @@ class Inquiry:
         fresh = requests - self._last_requests
         spacing = max(MIN_REQUESTS, GROWTH_SPACING * (requests - self._first_requests))
         rest = max(2 * self.config.interval, self._last_took / LOOK_SHARE)
-        if any(suspicion.needs_census for suspicion in self.suspicions):
+        if any(_wants_looks(suspicion) for suspicion in self.suspicions):
             spacing, rest = MIN_REQUESTS, max(2 * self.config.interval, self._last_took / URGENT_SHARE)
         elif self.config.level in {Level.CENSUS, Level.TRACE}:
             spacing, rest = MIN_REQUESTS, max(self.config.interval, self._last_took / URGENT_SHARE)
@@ -177,6 +180,7 @@ class Inquiry:
     def _begin_burst(self, suspicions: tuple[Suspicion, ...], now: float, requests: int) -> None:
         self._burst_for, self._burst_began, self._burst_requests = suspicions, now, requests
         log.debug("leakguard: a burst for %s", [suspicion.name for suspicion in suspicions])
+        prepare()  # the observer's imports must not be what the burst sees
         known = [self._known_elsewhere(s) for s in suspicions]
         if all(f is not None and f.site is not None for f in known) or not self.burst.start(BURST_FRAMES):
             self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
@@ -263,7 +267,9 @@ class Inquiry:
         """
         if explanation is None or suspicion.kind is Kind.RETAINED_REQUESTS:
             return suspicion
-        route = route_of(explanation.frames, self._requests.names.endpoints) or self._alone.get(suspicion.key)
+        route, said = route_of(explanation.frames, self._requests.names.endpoints), "it is allocated in the endpoint of"
+        if route is None:
+            route, said = self._alone.get(suspicion.key), "memory stays behind whenever a request runs alone, if it is"
         if route is None or route == suspicion.route:
             return suspicion
         handled = sum(count.count for window in self.windows for count in window.routes)
@@ -274,7 +280,12 @@ class Inquiry:
         ratio = rate / suspicion.per_request if suspicion.per_request else 1.0
         weight = suspicion.bytes_per_request
         return dataclasses.replace(
-            suspicion, route=route, per_request=rate, bytes_per_request=None if weight is None else weight * ratio
+            suspicion,
+            route=route,
+            per_request=rate,
+            bytes_per_request=None if weight is None else weight * ratio,
+            # Better evidence takes the place of what the regression could, or could not, tell.
+            reasons=(*(r for r in suspicion.reasons if not r.startswith(CANNOT_SEPARATE)), f"{said} {route}"),
         )
 
     def _known_elsewhere(self, suspicion: Suspicion) -> Finding | None:
@@ -296,6 +307,12 @@ class Inquiry:
         if finding is None or finding.holder != explanation.holder:
             return explanation
         return dataclasses.replace(explanation, site=finding.site)
+
+
+def _wants_looks(suspicion: Suspicion) -> bool:
+    """Say whether more looks at the containers would settle a suspicion."""
+    suspect = suspicion.status is Status.SUSPECT and isinstance(suspicion.key, int)
+    return suspicion.needs_census or suspect
 
 
 def _question_kind(suspicion: Suspicion) -> str | None:

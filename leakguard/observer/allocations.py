@@ -10,13 +10,34 @@ import tracemalloc
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leakguard.observer.elements import place
+from leakguard.observer.elements import Trace, place, traceback_of
 from leakguard.probes.code import origin
 from leakguard.records import Site
 
-# A leak of one block in two requests is still told from chance; less shows in a longer burst.
-_PER_REQUEST = 0.5
+# One block in fifty requests: a leak on a route with a small part of the traffic, and more than chance in a burst.
+_PER_REQUEST = 0.02
+_FEWEST = 5
 _MOST_SITES = 8
+
+
+class _Allocator(ctypes.Structure):
+    """``PyMemAllocatorEx`` of the C API: a context and four functions, which we only carry about."""
+
+    _fields_ = (("context", ctypes.c_void_p), ("functions", ctypes.c_void_p * 4))
+
+
+_DOMAINS = (1, 2)  # PYMEM_DOMAIN_MEM and PYMEM_DOMAIN_OBJ: those that may only be used with the interpreter lock held
+_untraced: list[_Allocator] = []
+
+
+def pause() -> None:
+    """Let the copy's own allocations go untraced; what was traced before stays known.
+
+    Tracing makes a look several times slower, and to stop it would forget all. So the allocators from before the burst are put
+    back. Blocks that are freed meanwhile are not taken off the books, which only the copy can afford.
+    """
+    for domain, allocator in zip(_DOMAINS, _untraced, strict=False):
+        ctypes.pythonapi.PyMem_SetAllocator(domain, ctypes.byref(allocator))
 
 
 class Burst:
@@ -37,6 +58,9 @@ class Burst:
         elif _tracer_taken():
             self.why = "no burst: another tool (memray, for one) uses the interpreter's only object tracer"
         else:
+            _untraced[:] = [_Allocator() for _ in _DOMAINS]
+            for domain, allocator in zip(_DOMAINS, _untraced, strict=True):
+                ctypes.pythonapi.PyMem_GetAllocator(domain, ctypes.byref(allocator))
             tracemalloc.start(frames)
             self.active = True
         return self.active and self.why is None
@@ -46,15 +70,39 @@ class Burst:
         if self.active:
             self.active = False
             tracemalloc.stop()
+            _untraced.clear()
+
+
+class _Place(ctypes.Structure):
+    """``Dl_info`` of the C library: the shared object that an address lies in, by its path and first address."""
+
+    _fields_ = (
+        ("file", ctypes.c_char_p),
+        ("base", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("at", ctypes.c_void_p),
+    )
 
 
 def _tracer_taken() -> bool:
-    """Tell whether the object tracer is in use, which ``tracemalloc`` would take away in silence since Python 3.13."""
+    """Tell whether another tool uses the object tracer, which ``tracemalloc`` would take away in silence since Python 3.13.
+
+    3.13.0 leaves tracemalloc's own tracer in place after ``stop``: one that lies in the interpreter itself is nobody's.
+    """
     get = getattr(ctypes.pythonapi, "PyRefTracer_GetTracer", None)
     if get is None:  # before 3.13 tracemalloc has a place of its own
         return False
     get.restype = ctypes.c_void_p
-    return bool(get(ctypes.byref(ctypes.c_void_p())))
+    tracer = get(ctypes.byref(ctypes.c_void_p()))
+    return tracer is not None and _library_of(tracer) != _library_of(ctypes.cast(get, ctypes.c_void_p).value)
+
+
+def _library_of(address: int | None) -> int | None:
+    """Return where the shared object that an address lies in begins."""
+    place_ = _Place()
+    ctypes.CDLL(None).dladdr(ctypes.c_void_p(address), ctypes.byref(place_))
+    base: int | None = place_.base
+    return base
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +114,6 @@ class Lost:
     blocks: int
     bytes_each: int
     whole: bool  # every object of the heap was asked whether it holds one
-
-
-Trace = tuple[tuple[str, int], ...]
 
 
 def lost(requests: int, until: float) -> tuple[Lost, ...]:
@@ -83,14 +128,14 @@ def lost(requests: int, until: float) -> tuple[Lost, ...]:
     for _, size, frames, *_ in tracemalloc._get_traces():  # type: ignore[attr-defined]
         blocks[frames] += 1
         sizes[frames] += size
-    enough = max(_PER_REQUEST * requests, 1)
+    enough = max(_PER_REQUEST * requests, _FEWEST)
     suspects = {frames for frames, count in blocks.items() if count >= enough and origin(frames[0][0]) != "leakguard"}
     held, whole = _held(suspects, until)
     sites = []
     for frames in suspects:
         alone = blocks[frames] - held[frames]
         if alone >= enough:
-            where, named = place(tuple((file, line, "") for file, line in frames))
+            where, named = place(frames)
             sites.append(Lost(where, named, alone, sizes[frames] // blocks[frames], whole))
     return tuple(sorted(sites, key=lambda each: -each.blocks * each.bytes_each)[:_MOST_SITES])
 
@@ -102,12 +147,11 @@ def _held(suspects: Iterable[Trace], until: float) -> tuple[collections.Counter[
     seen: set[int] = set()
     if not wanted:
         return held, True
-    get = tracemalloc._get_object_traceback  # type: ignore[attr-defined]
     for number, value in enumerate(gc.get_objects()):
         if number % 1024 == 0 and time.monotonic() > until:
             return held, False
         for referent in gc.get_referents(value):
-            frames = get(referent)
+            frames = traceback_of(referent)
             if frames is not None and frames in wanted and id(referent) not in seen:
                 seen.add(id(referent))
                 held[frames] += 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import ctypes
 import gc
 import itertools
+import sys
 import tracemalloc
 import types
 import typing
@@ -25,6 +27,12 @@ _MOST_PARTS = 2_000
 _NO_PARTS = naming.identities((types.ModuleType, types.CodeType, types.FunctionType, types.BuiltinFunctionType))
 _EMPTY = naming.identities((type(None), bool))
 _LRU_LINK = "functools._lru_list_elem"
+# What lies before an object in its block: the collector's two words, and on 3.11 two for the attributes.
+_GC_HEADER = 16
+_DICT_HEADER = 16
+
+Trace = tuple[tuple[str, int], ...]
+"""A traceback as tracemalloc keeps it: file and line of each frame, innermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +121,30 @@ def allocation(objects: Iterable[object]) -> tuple[Site | None, tuple[Site, ...]
     """
     if not tracemalloc.is_tracing():
         return None, ()
-    places: collections.Counter[tuple[tuple[str, int, str], ...]] = collections.Counter()
+    places: collections.Counter[Trace] = collections.Counter()
     for value in objects:
-        trace = tracemalloc.get_object_traceback(value)
+        trace = traceback_of(value)
         if trace is not None:
-            places[tuple((frame.filename, frame.lineno, "") for frame in reversed(trace))] += 1
+            places[trace] += 1
     if not places:
         return None, ()
     return place(places.most_common(1)[0][0])
 
 
-def place(trace: tuple[tuple[str, int, str], ...]) -> tuple[Site | None, tuple[Site, ...]]:
+def traceback_of(value: object) -> Trace | None:
+    """Return where ``value`` was allocated: file and line of each frame, innermost first; ``None`` when no burst saw it."""
+    trace: Trace | None = tracemalloc._get_object_traceback(value)  # type: ignore[attr-defined]
+    if trace is None and sys.version_info < (3, 12):
+        # There tracemalloc looks for the block of an instance with a dict behind the two pointers that precede it.
+        get = ctypes.pythonapi._PyTraceMalloc_GetTraceback
+        get.restype = ctypes.py_object
+        trace = get(ctypes.c_uint(0), ctypes.c_size_t(id(value) - _GC_HEADER - _DICT_HEADER))
+    return trace
+
+
+def place(trace: Trace) -> tuple[Site | None, tuple[Site, ...]]:
     """Return the site of a traceback (innermost frame first) and its frames, the application's own first."""
-    named = tuple((filename, line, function_at(filename, line)) for filename, line, _ in trace)
+    named = tuple((filename, line, function_at(filename, line)) for filename, line in trace)
     own = [frame for frame in named if origin(frame[0]) == "own"]
     others = [frame for frame in named if origin(frame[0]) not in {"own", "leakguard"}]
     return own_first(named), tuple(site(*frame) for frame in (own + others)[:_MOST_FRAMES])

@@ -36,6 +36,7 @@ def prepare() -> None:
 def answer(questions: Sequence[Question], own: Callable[[], Collection[object]], seconds: float) -> list[bytes]:
     """Answer ``questions`` within about ``seconds``; one explanation or ``None`` each, as JSON."""
     until = time.monotonic() + seconds
+    allocations.pause()
     look = Look(own())
     answers = []
     for number, question in enumerate(questions):

@@ -18,18 +18,19 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from leakguard.observer import seal
 
 Work = Callable[[], Sequence[bytes]]
 
-# While the copy is made no thread may run into its time slice's end, for it would ask for the lock in the copy too,
-# where nobody can take it. A slice this long outlasts the copying; a thread that computes may keep others waiting for
-# as long, once.
-_CALM = 0.25
+# While the copy is made no thread may reach the end of its time slice, for it would ask for the lock in the copy too, where
+# nobody can take it: 1 copy in 15 hung so. A slice four times as long as the fork takes (25 ms per GiB) is enough; a thread
+# that computes may keep others waiting for as long, once.
+_CALM = 0.05
+_CALM_PER_BYTE = 0.1 / (1 << 30)
 _CALM_SLEEP = 1.2  # slices: every thread that waits for the lock has then begun to wait anew, with the long slice
 
 # A killed process is gone when its memory is unmapped: milliseconds. One that hangs in the kernel is left to init.
@@ -85,48 +86,25 @@ class Copy:
         self._deadline = deadline
 
     @classmethod
-    def begin(cls, work: Work, seconds: float) -> Copy:
+    def begin(cls, work: Work, seconds: float, memory: int = 0) -> Copy:
         """Fork a copy that runs ``work`` and answers with what it returns, and is killed after ``seconds``.
 
-        The host pays the fork: about 25 microseconds per MiB of memory in use. Call it from a thread that lives on: the
+        The host pays the fork: about 25 milliseconds per GiB of ``memory`` in use. Call it from a thread that lives on: the
         copy dies with the thread.
 
         Raises:
             OSError: when the kernel refuses (no memory, no process left).
         """
         answer = os.memfd_create("leakguard-look", os.MFD_CLOEXEC)
-        try:
-            return cls._fork(work, seconds, answer)
-        except BaseException:
-            os.close(answer)
-            raise
+        host = os.getpid()
 
-    @classmethod
-    def _fork(cls, work: Work, seconds: float, answer: int) -> Copy:
-        fork, parent = seal.libc().fork, os.getpid()
-        slice_ = sys.getswitchinterval()
-        collecting = gc.isenabled()
-        sys.setswitchinterval(max(slice_, _CALM))
-        try:
-            if slice_ < _CALM:
-                time.sleep(slice_ * _CALM_SLEEP)
-            # A signal that arrived in the copy would run the host's handler, and write into the wake-up descriptor of
-            # its loop.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            try:
-                gc.disable()  # a collection that is due already would run in the copy as its first act
-                begun = time.perf_counter()
-                pid = fork()
-                if pid == 0:
-                    _look(work, seconds, answer, parent)
-                stall = time.perf_counter() - begun
-            finally:
-                if collecting:
-                    gc.enable()
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        finally:
-            sys.setswitchinterval(slice_)
+        def look() -> None:
+            _look(work, seconds, answer, host)
+
+        with _calm(_CALM + memory * _CALM_PER_BYTE):
+            pid, stall = _fork(look)
         if pid < 0:
+            os.close(answer)
             raise OSError(errno.EAGAIN, "the kernel refused to fork")
         return cls(pid, answer, stall, time.monotonic() + seconds)
 
@@ -167,6 +145,45 @@ class Copy:
         if ended:
             self.pid = 0
         return bool(ended)
+
+
+@contextmanager
+def _calm(slice_: float) -> Iterator[None]:
+    """Let no thread's time slice end while the block runs: threads that wait for the lock do so with a longer one."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(max(usual, slice_))
+    try:
+        if usual < slice_:
+            time.sleep(usual * _CALM_SLEEP)
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def _fork(look: Callable[[], None]) -> tuple[int, float]:
+    """Fork; the copy runs ``look`` and never returns. Return its process id and how long the fork took.
+
+    Nothing of the host may run between the fork and the copy's first act, so it is silenced here and not there: signals (their
+    handlers write into the wake-up descriptor of the loop), a collection that is due already, a debugger's trace function.
+    """
+    fork = seal.libc().fork
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    collecting, trace, profile = gc.isenabled(), sys.gettrace(), sys.getprofile()
+    sys.settrace(None)
+    sys.setprofile(None)
+    gc.disable()
+    try:
+        begun = time.perf_counter()
+        pid = fork()
+        if pid == 0:
+            look()
+        return pid, time.perf_counter() - begun
+    finally:
+        if collecting:
+            gc.enable()
+        sys.setprofile(profile)
+        sys.settrace(trace)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _look(work: Work, seconds: float, answer: int, parent: int) -> None:

@@ -163,7 +163,7 @@ class Observer:
 
     def _fork(self, work: forked.Work, *, questions: int) -> bool:
         try:
-            self._copy = forked.Copy.begin(work, self._deadline)
+            self._copy = forked.Copy.begin(work, self._deadline, self._rss())
         except OSError as error:
             self._fail(f"no forked look: {error.strerror}")
             return False

@@ -37,17 +37,16 @@ def libc() -> ctypes.PyDLL:
 def seal(answer: int, parent: int, seconds: float) -> None:
     """Close every descriptor but ``answer``, silence every hook and signal, go to the end of the queue, and set the alarm.
 
+    The collector and the host's debugger are off already: ``forked`` switches them off before the fork.
+
     Args:
         answer: the descriptor that stays open.
         parent: process id of the host; the copy dies with it.
         seconds: after this long the kernel kills the copy, even if the host no longer can.
     """
     _close_all_but(answer)
-    gc.disable()
     # objgraph and others collect before they look, which would run the finalizers of the host's garbage.
     gc.collect = _no_collection  # type: ignore[assignment]  # the argument has no name in ours
-    sys.settrace(None)
-    sys.setprofile(None)
     if sys.version_info >= (3, 12):
         for tool in range(_SYS_MONITORING_TOOLS):
             if sys.monitoring.get_tool(tool) is not None:

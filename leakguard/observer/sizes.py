@@ -62,22 +62,23 @@ _CODE = naming.identities(
 
 
 def bytes_each(elements: Sequence[Element], until: float) -> tuple[int | None, str | None]:
-    """Return the bytes that one more element costs, and how that was found out; ``(None, None)`` when it took too long."""
-    if not elements:
+    """Return the bytes that one more element costs, and how that was found out; ``(None, None)`` when it took too long.
+
+    Where twenty elements reach too much, fewer are sized, and the method says how many.
+    """
+    groups = _reach(elements, until)
+    if not groups:
         return None, None
-    reached = _reach([part for element in elements for part in element.parts], until)
-    if reached is None:
-        return None, None
-    count = len(elements)
+    count = len(groups)
     sample = f"{count} newest" if count > 1 else "one element"
-    if all(_passive(type(value)) for value in reached):
-        return _median([_pympler(elements)]), f"pympler asizeof, {sample}"
-    return _median([_summed(elements)]), f"sum of shallow sizes, {sample}"
+    kinds = {id(type(value)): type(value) for group in groups for value in group}  # not a set: it would hash the types
+    if all(map(_passive, kinds.values())):
+        return _median(_pympler(elements[:count])), f"pympler asizeof, {sample}"
+    return _median([sum(shallow(value) for value in group) for group in groups]), f"sum of shallow sizes, {sample}"
 
 
-def _median(sizes: list[list[int]]) -> int:
-    values = sizes[0]
-    return int(statistics.median(values[1:] if len(values) > 1 else values))
+def _median(sizes: list[int]) -> int:
+    return int(statistics.median(sizes[1:] if len(sizes) > 1 else sizes))
 
 
 def _pympler(elements: Sequence[Element]) -> list[int]:
@@ -87,31 +88,25 @@ def _pympler(elements: Sequence[Element]) -> list[int]:
     return [sum(sizer.asizeof(part) for part in element.parts) for element in elements]
 
 
-def _summed(elements: Sequence[Element]) -> list[int]:
+def _reach(elements: Sequence[Element], until: float) -> list[list[object]]:
+    """Return for each element what it reaches and those before it did not, code left out; as many elements as it can."""
     seen: set[int] = set()
-    sizes = []
+    groups: list[list[object]] = []
     for element in elements:
-        waiting, size = collections.deque(element.parts), 0
-        while waiting and len(seen) < MOST_OBJECTS:
-            value = waiting.popleft()
-            if id(value) in seen or not _counts(value):
-                continue
-            seen.add(id(value))
-            size += shallow(value)
-            waiting.extend(gc.get_referents(value))
-        sizes.append(size)
-    return sizes
+        group = _reach_one(element, seen, until)
+        if group is None:
+            break
+        groups.append(group)
+    return groups
 
 
-def _reach(queue: list[object], until: float) -> list[object] | None:
-    """Return everything that the objects in ``queue`` reach, code left out; ``None`` when that is too much."""
-    seen: set[int] = set()
+def _reach_one(element: Element, seen: set[int], until: float) -> list[object] | None:
     reached: list[object] = []
-    waiting = collections.deque(queue)
+    waiting = collections.deque(element.parts)
     for turn in itertools.count():
         if not waiting:
             return reached
-        if len(reached) > MOST_OBJECTS or (turn % 512 == 0 and time.monotonic() > until):
+        if len(seen) > MOST_OBJECTS or (turn % 512 == 0 and time.monotonic() > until):
             return None
         value = waiting.popleft()
         if id(value) not in seen and _counts(value):

@@ -30,7 +30,7 @@ def ever(shape: str, leak: float = 0.0, *, cold: int = 0) -> tuple[float, float]
     return suspect / LIVES, confirmed / LIVES
 
 
-# Shape: the most lives ever suspect, the most ever confirmed (measured: 0, 0, 0, 2, 0, 20 % and 0, 0, 0, 0, 0, 5 %).
+# Shape: the most lives ever suspect, the most ever confirmed (measured: 0, 0, 0, 2, 0, 20 % and 0, 0, 0, 0, 0, 3 %).
 # Mann-Kendall, judged only once, at the end: 54 % on average over such shapes.
 TABLE = {
     "plain": (0.02, 0.0),
@@ -38,7 +38,7 @@ TABLE = {
     "bursts": (0.02, 0.0),
     "diurnal": (0.04, 0.0),
     "step": (0.02, 0.0),
-    "ratchet": (0.22, 0.05),
+    "ratchet": (0.22, 0.035),
 }
 
 
@@ -65,7 +65,7 @@ def test_a_strong_leak_is_always_found(shape: str) -> None:
     assert ever(shape, leak=50)[1] >= 0.9
 
 
-@pytest.mark.parametrize(("shape", "most"), [("warm_up", 0.25), ("cache_fills", 0.5)])
+@pytest.mark.parametrize(("shape", "most"), [("warm_up", 0.33), ("cache_fills", 0.5)])
 def test_what_fills_without_a_census_is_the_known_weakness(shape: str, most: float) -> None:
     """A level alone cannot tell a leak from what takes half a life to fill: the stated rate, and why the census is asked."""
     assert ever(shape)[1] <= most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import callables
@@ -83,6 +84,15 @@ def test_hard_clean_callable_passes_at_500(maker: Maker) -> None:
 def test_hard_leaky_callable_is_found_at_500(maker: Maker) -> None:
     """One in 200, 0.5 % by chance, behind a filling cache, only after 1 000 calls: each is found at n = 500."""
     assert "blocks" in measured(maker, 500).leaks
+
+
+def test_leak_is_found_while_an_earlier_test_fades_away() -> None:
+    """Threads that an earlier test left behind end first: what they give back does not hide a leak."""
+    for _ in range(200):
+        threading.Timer(0.1, lambda: None).start()
+    measurement = measured(callables.appended_row)
+    assert "blocks" in measurement.leaks
+    assert measurement.calls == 1200
 
 
 def test_leak_is_found_in_a_large_heap_too() -> None:

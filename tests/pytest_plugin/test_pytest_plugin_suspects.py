@@ -174,8 +174,19 @@ def test_message_admits_what_it_does_not_know() -> None:
     """Without a holder the reason is said, and nothing is invented."""
     finding = Finding(Kind.LEAK, Status.CONFIRMED, "0" * 12, per_request=2.0)
     text = tell(measurement(blocks=2), [finding], why="no memory to fork")
-    assert text.startswith("leak: 2.00 allocated blocks per call\n  holder not found: no memory to fork\n")
+    assert text.startswith(
+        "leak: 2.00 allocated blocks per call\n  holder not found\n  not all could be looked at: no memory to fork\n"
+    )
     assert "forgive" not in text
+
+
+def test_message_without_a_deep_look_names_the_container() -> None:
+    """What the census alone knows is told: so many entries per call, held by the container."""
+    finding = Finding(Kind.LEAK, Status.CONFIRMED, "0" * 12, per_request=2.0, holder="app.ROWS")
+    text = tell(measurement(blocks=2), [finding], why="the deadline passed")
+    assert text.startswith(
+        "leak: 2.00 entries per call, held by app.ROWS\n  not all could be looked at: the deadline passed\n"
+    )
 
 
 def test_message_is_bounded() -> None:

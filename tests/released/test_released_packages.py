@@ -19,7 +19,7 @@ import pytest
 from support.needs import ROOT, require
 
 HERE = Path(__file__).parent
-SECONDS = 24.0
+SECONDS = 28.0
 CONNECTIONS = 4
 PACE = 0.012  # seconds between two requests of one connection: about 250 requests a second in all
 
