@@ -1,7 +1,7 @@
 """What a history itself costs: leakguard's own records must be small, and must not be taken for the host's growth.
 
 A guard that keeps an hour of windows adds blocks with every one of them, at a constant rate per request, until its history is
-full: to the judge that looks like a leak. So it keeps slim windows and takes their weight off the blocks it reads.
+full: to the judge that looks like a leak. So it keeps slim records, and takes the room for all of them at once.
 """
 
 from __future__ import annotations

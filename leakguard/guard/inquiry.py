@@ -9,17 +9,18 @@ from __future__ import annotations
 import dataclasses
 import time
 import typing
-from collections import deque
 from collections.abc import Sequence
 
 from leakguard.config import Config, Level
 from leakguard.detection.alone import route_alone
 from leakguard.detection.finding import compose
+from leakguard.detection.footprint import slim, slim_census
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.judge import judge
 from leakguard.detection.routes import CANNOT_SEPARATE
 from leakguard.detection.suspicion import History, Suspicion
 from leakguard.guard.fence import log
+from leakguard.guard.past import Past
 from leakguard.observer import Burst, Observer, Question, prepare
 from leakguard.probes.solo import SoloProbe
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
@@ -52,8 +53,8 @@ class Inquiry:
 
     def __init__(self, config: Config, requests: RequestTable, observer: Observer) -> None:
         self.config = config
-        self.windows: deque[Window] = deque(maxlen=MAX_WINDOWS)
-        self.censuses: deque[Census] = deque(maxlen=MAX_CENSUSES)
+        self.windows = Past[Window](MAX_WINDOWS)
+        self.censuses = Past[Census](MAX_CENSUSES)
         self.findings: dict[str, Finding] = {}
         self.suspicions: tuple[Suspicion, ...] = ()
         self.observer = observer
@@ -84,8 +85,8 @@ class Inquiry:
         What a deep look may still explain is held back, for its name comes from what it finds; a worker that is
         ``leaving`` says what it knows.
         """
-        self.windows.append(window)
-        self.suspicions = judge(History(tuple(self.windows), tuple(self.censuses), sizes=self._sizes()))
+        self.windows.add(slim(window))
+        self.suspicions = judge(History(self.windows.records, self.censuses.records, sizes=self._sizes()))
         return self._compose_all(failures, leaving=leaving)
 
     def step(self, now: float, requests: int) -> None:
@@ -126,7 +127,8 @@ class Inquiry:
     # ------------------------------------------------------------------------------------------------ the census
 
     def _census_due(self, now: float, requests: int) -> bool:
-        if not (self.windows and self.windows[-1].warm) or requests < FIRST_REQUESTS:
+        latest = self.windows.last
+        if latest is None or not latest.warm or requests < FIRST_REQUESTS:
             return False
         if self._first_requests is None:
             return True
@@ -143,7 +145,7 @@ class Inquiry:
 
     def _start_census(self, now: float, requests: int) -> None:
         tracked = {int(s.key) for s in self.suspicions if isinstance(s.key, int)}
-        tracked.update(container.key for census in list(self.censuses)[-3:] for container in census.containers)
+        tracked.update(container.key for census in self.censuses.records[-3:] for container in census.containers)
         self._last_look = now
         self._last_requests = requests
         if self._first_requests is None:
@@ -160,7 +162,7 @@ class Inquiry:
             log.debug("leakguard: a look failed: %s", self.observer.why)
         if isinstance(answer, Census):
             self._last_took = answer.took
-            self.censuses.append(answer)
+            self.censuses.add(slim_census(answer))
         elif answer is not None:
             for suspicion, explanation in zip(self._asked, answer, strict=False):
                 told = self._with_recalled_site(suspicion, explanation)
@@ -272,8 +274,10 @@ class Inquiry:
             route, said = self._alone.get(suspicion.key), "memory stays behind whenever a request runs alone, if it is"
         if route is None or route == suspicion.route:
             return suspicion
-        handled = sum(count.count for window in self.windows for count in window.routes)
-        on_route = sum(count.count for window in self.windows for count in window.routes if count.route == route)
+        handled = sum(count.count for window in self.windows.records for count in window.routes)
+        on_route = sum(
+            count.count for window in self.windows.records for count in window.routes if count.route == route
+        )
         if not on_route:
             return suspicion
         rate = suspicion.total_rate * handled / on_route

@@ -96,13 +96,15 @@ class Vitals:
         )
         stuck = [*(run("stuck requests", self._stuck, loop_tasks or []) or ()), *(run("tasks", self._surviving) or ())]
         blocks = sys.getallocatedblocks()
+        # Taken before the total is read, for taking folds: a total that lags behind the routes blurs every rate.
+        routes = run("requests", self.requests.take, self.retained_before()) or ()
         window = Window(
             opened=self._opened,
             closed=now,
             reading=reading or Reading(at=now, rss=self.process.rss(), blocks=blocks),
             requests=self.requests.total,
             in_flight=len(self.requests.in_flight),
-            routes=run("requests", self.requests.take, self.retained_before()) or (),
+            routes=routes,
             pauses=run("collector", self.collector.take) or Pauses(),
             loop=run("event loop", self._loop_probe.take) if self._loop_probe is not None else None,
             stuck=tuple(stuck[:MAX_STUCK]),

@@ -233,7 +233,7 @@ class SqliteJournal:
 
     def _set_up(self, connection: sqlite3.Connection, ours: bool) -> None:
         connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cache_size = -512")  # KiB
+        connection.execute("PRAGMA cache_size = -64")  # KiB: a cache that fills is growth, and we only append
         connection.execute("PRAGMA temp_store = MEMORY")
         if not ours:
             connection.execute(f"PRAGMA page_size = {schema.PAGE_SIZE}")

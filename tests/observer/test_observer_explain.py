@@ -6,12 +6,14 @@ import json
 import sys
 import time
 import tracemalloc
+import weakref
 
 import pytest
 from observer_host import explain, make_host, make_observer
 
 from leakguard.observer import Burst, Question
 from leakguard.observer import explain as explain_module
+from leakguard.probes.requests import Sentinel
 
 HOST = """
     class Pending:
@@ -200,3 +202,38 @@ def test_burst_never_takes_the_object_tracers_place(burst):
     finally:
         ctypes.pythonapi.PyRefTracer_SetTracer(None, None)
     assert burst.start()
+
+
+SERVER = """
+    class Request:
+        def __init__(self, scope):
+            self.scope = scope
+
+    class Cycle:
+        __module__ = "uvicorn.protocols.http.h11_impl"
+        def __init__(self, request):
+            self.request = request
+
+    connections = set()
+    pending = []
+"""
+
+
+def test_last_request_of_an_idle_connection_is_the_weakest_explanation(tmp_path):
+    """What a server keeps of idle connections explains nothing as long as one of the requests has another holder."""
+    host = make_host(tmp_path, SERVER, "serving")
+
+    def serve(keep):
+        sentinel = Sentinel()
+        keep(host.Request({"type": "http", "leakguard": sentinel}))
+        return weakref.ref(sentinel)
+
+    try:
+        idle = tuple(serve(lambda request: host.connections.add(host.Cycle(request))) for _ in range(3))
+        leaked = tuple(serve(host.pending.append) for _ in range(2))
+        both = Question("request", refs=leaked + idle[:2])
+        mixed, only = explain(make_observer(), [both, Question("request", refs=idle)])
+        assert (mixed.holder, mixed.note) == ("serving.pending", None)
+        assert only.note == "only a server's own objects hold it"
+    finally:
+        del sys.modules["serving"]
