@@ -170,6 +170,8 @@ class Guard:
         self.journal.window(window)
         for finding in findings:
             self.journal.finding(finding)
+        for fingerprint in self.inquiry.take_withdrawn():
+            self.journal.withdraw(fingerprint)
         self.journal.failures(self.failures.take())
         self.journal.cost(self.cost.read(self.inquiry.observer.stalls))
         while self.fence.notes:

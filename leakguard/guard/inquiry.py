@@ -43,6 +43,8 @@ BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been see
 BURST_LONGEST = 6  # ... but no longer than so many times its shortest duration
 EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply once more
 MAX_QUESTIONS = 4
+WITHDRAW_WINDOWS = 20
+WITHDRAW_REQUESTS = 1000
 LAST_LOOK = 4.0  # seconds that a worker which must leave spends on a last look; memory goes on rising meanwhile
 LEAST_BLOCKS = 0.5  # left behind per request that ran alone, in allocated blocks ...
 LEAST_HEAP = 24.0  # ... and in bytes of C heap: the smallest chunk that malloc gives
@@ -68,6 +70,8 @@ class Inquiry:
         self._explained: dict[tuple[Kind, int | str], tuple[float, Explanation | None]] = {}
         self._others: tuple[Finding, ...] = ()
         self._alone: dict[int | str, str] = {}
+        self._windows = 0
+        self._last_told: dict[str, tuple[int, int]] = {}  # windows and requests when a finding last held
         self._last_look = 0.0
         self._last_took = 0.0
         self._last_requests = 0
@@ -85,6 +89,7 @@ class Inquiry:
         What a deep look may still explain is held back, for its name comes from what it finds; a worker that is
         ``leaving`` says what it knows.
         """
+        self._windows += 1
         self.windows.add(slim(window))
         self.suspicions = judge(History(self.windows.records, self.censuses.records, sizes=self._sizes()))
         return self._compose_all(failures, leaving=leaving)
@@ -255,7 +260,23 @@ class Inquiry:
         for fingerprint, finding in current.items():
             if fingerprint in self.findings or len(self.findings) < MAX_FINDINGS:
                 self.findings[fingerprint] = finding
+                self._last_told[fingerprint] = (self._windows, self._requests.total)
         return tuple(current.values())
+
+    def take_withdrawn(self) -> tuple[str, ...]:
+        """Return the fingerprints of findings that no longer hold: a cache of unknown bound that has come to its end, say.
+
+        Only after so many windows with so many requests without growth: a leak on a route that nobody asks for at night
+        must still be there in the morning.
+        """
+        gone = tuple(
+            fingerprint
+            for fingerprint, (window, requests) in self._last_told.items()
+            if self._windows - window >= WITHDRAW_WINDOWS and self._requests.total - requests >= WITHDRAW_REQUESTS
+        )
+        for fingerprint in gone:
+            del self._last_told[fingerprint], self.findings[fingerprint]
+        return gone
 
     def _is_told(self, suspicion: Suspicion) -> bool:
         """Say whether the finding already has its lasting name: a container has its path, others wait for the look."""

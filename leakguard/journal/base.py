@@ -29,6 +29,9 @@ class Journal(typing.Protocol):
     def finding(self, finding: Finding) -> None:
         """Write down a finding as it stands now; the one with the same fingerprint is replaced."""
 
+    def withdraw(self, fingerprint: str) -> None:
+        """Take a finding of this worker's back: what grew has stopped growing."""
+
     def failures(self, failures: Iterable[Failure]) -> None:
         """Add up failures: each brings its count since the last call."""
 
@@ -68,6 +71,9 @@ class NullJournal:
 
     def finding(self, finding: Finding) -> None:
         """Forget it."""
+
+    def withdraw(self, fingerprint: str) -> None:
+        """Nothing was remembered."""
 
     def failures(self, failures: Iterable[Failure]) -> None:
         """Forget them."""

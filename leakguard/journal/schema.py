@@ -52,6 +52,7 @@ FINDING = (
     "INSERT INTO finding (fingerprint, boot, first, last, payload) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (fingerprint, boot) DO UPDATE SET last = excluded.last, payload = excluded.payload"
 )
+WITHDRAW = "DELETE FROM finding WHERE fingerprint = ? AND boot = ?"
 FAILURE = (
     "INSERT INTO failure (fingerprint, boot, last, count, payload) VALUES (?, ?, ?, ?, ?) ON CONFLICT (fingerprint, boot) "
     "DO UPDATE SET last = excluded.last, count = failure.count + excluded.count, payload = excluded.payload"

@@ -76,6 +76,10 @@ class SqliteJournal:
         now = time.time()
         self._submit(lambda: [(schema.FINDING, (finding.fingerprint, self._boot(), now, now, _text(finding)))])
 
+    def withdraw(self, fingerprint: str) -> None:
+        """Take a finding of this worker's back: what grew has stopped growing."""
+        self._submit(lambda: [(schema.WITHDRAW, (fingerprint, self._boot()))])
+
     def failures(self, failures: Iterable[Failure]) -> None:
         """Add up failures: each brings its count since the last call."""
         now = time.time()

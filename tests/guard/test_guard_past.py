@@ -16,8 +16,12 @@ def window(number: int) -> Window:
         RouteCount(f"GET /{name}", 1000 + number, 0, Sketch({n: n + number for n in range(30)}, 1.5 * number))
         for name in "abc"
     )
-    reading = Reading(1e9 + number, (50 << 20) + number, None, (10 << 20) + number, 200_000 + number, 3, 12, 4, number / 7)
-    return slim(Window(1e9 + number, 1e9 + number + 0.5, reading, 1000 * number, 1, routes, blocks_low=190_000 + number))
+    reading = Reading(
+        1e9 + number, (50 << 20) + number, None, (10 << 20) + number, 200_000 + number, 3, 12, 4, number / 7
+    )
+    return slim(
+        Window(1e9 + number, 1e9 + number + 0.5, reading, 1000 * number, 1, routes, blocks_low=190_000 + number)
+    )
 
 
 def test_the_newest_are_kept_and_the_number_is_bounded() -> None:

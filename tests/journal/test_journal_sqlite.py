@@ -268,3 +268,19 @@ def test_a_finding_in_a_hurry_gives_way_to_the_explained_one(path):
     journal.finding(dataclasses.replace(hurried, fingerprint="cccc", route="GET /else"))
     journal.close()
     assert {f.fingerprint for f in read(path).findings} == {"bbbb", "cccc"}
+
+
+def test_a_withdrawn_finding_is_gone_for_its_worker_only(path):
+    """What a worker takes back is gone; what another worker still sees stays."""
+    first, second = SqliteJournal(path), SqliteJournal(path)
+    first.register(make_worker())
+    second.register(dataclasses.replace(make_worker(), boot="another", pid=2))
+    for journal in (first, second):
+        journal.finding(make_finding(fingerprint="aaaa"))
+    first.finding(make_finding(fingerprint="bbbb", holder="app.cache"))
+    first.withdraw("aaaa")
+    first.withdraw("bbbb")
+    first.withdraw("never told")
+    first.close()
+    second.close()
+    assert [f.fingerprint for f in read(path).findings] == ["aaaa"]
