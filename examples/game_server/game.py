@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import world
@@ -34,6 +34,7 @@ class Submission:
 
     request: Request
     events: list[dict[str, Any]]
+    number: int = field(default_factory=itertools.count(1000).__next__)
 
 
 pending: dict[int, Submission] = {}
@@ -54,13 +55,13 @@ async def ingest(request: Request) -> dict[str, Any]:
     submission = Submission(request, batch["events"])
     if await is_at_work(submission):
         return {"accepted": 0, "duplicate": True}
-    pending[id(submission)] = submission
+    pending[submission.number] = submission
     player = batch["player"]
     if is_too_fast(submission.events):
         banned.add(player)
     recent.append((player, len(submission.events)))
     await database(20)
-    del pending[id(submission)]
+    del pending[submission.number]
     return {"accepted": len(submission.events), "duplicate": False}
 
 

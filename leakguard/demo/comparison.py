@@ -29,6 +29,7 @@ class Column:
     killed: int
     fresh: int
     peak: int
+    together: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Comparison:
                 for name in ("requests", "lost", "restarts")
             ),
             ("largest worker", format_size(self.without.peak), format_size(self.guarded.peak)),
+            ("all at one time", format_size(self.without.together), format_size(self.guarded.together)),
         ]
         lines = [f"  {label:<16}{left:>16}{right:>18}" for label, left, right in rows]
         for title, column in (("without", self.without), ("with leakguard", self.guarded)):
@@ -85,6 +87,7 @@ def column(side: Side) -> Column:
         killed=side.killed,
         fresh=side.fresh,
         peak=side.peak,
+        together=side.together,
     )
 
 
@@ -105,6 +108,7 @@ def _as_dict(column: Column) -> dict[str, object]:
         "killed": column.killed,
         "fresh_rss": column.fresh,
         "peak_rss": column.peak,
+        "peak_rss_together": column.together,
     }
 
 

@@ -20,8 +20,11 @@ BANS_SHARE = 0.25  # the rest claims rewards
 MALFORMED_TELEMETRY = 0.3
 MALFORMED_CLAIMS = 0.1
 PLAYERS = 400
-EVENTS = 40  # in a player's batch
-EVENTS_OF_A_CHEAT = 1200  # a tool that sends a whole evening at once: about 70 KiB
+EVENTS = 10  # in a player's batch
+EVENTS_OF_A_CHEAT = 360  # a tool that sends a whole evening at once: about 200 KiB
+_INPUTS = [
+    "".join(random.Random(number).choices("wasd_", k=512)) for number in range(32)
+]  # keys pressed between events
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,6 @@ def _telemetry(dice: random.Random, who: dict[str, str], number: int, events: in
     x, y, at = dice.random() * 96, dice.random() * 96, number * 3600.0
     walk = []
     for _ in range(events):
-        walk.append({"at": round(at, 3), "x": round(x, 2), "y": round(y, 2), "what": "move"})
+        walk.append({"at": round(at, 3), "x": round(x, 2), "y": round(y, 2), "inputs": dice.choice(_INPUTS)})
         at, x, y = at + 1 + dice.random(), x + dice.random() - 0.5, y + dice.random() - 0.5
     return json.dumps({**who, "events": walk}).encode()

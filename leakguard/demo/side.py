@@ -22,7 +22,11 @@ READY_WITHIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one side came to. Sizes in bytes of RSS; ``restarts`` are the workers seen after the first one."""
+    """What one side came to.
+
+    Sizes are bytes of RSS: of a fresh worker, of the largest, and of all at one time. ``restarts`` are the workers seen after
+    the first one.
+    """
 
     name: str
     outcomes: tuple[Outcome, ...]
@@ -30,6 +34,7 @@ class Side:
     killed: int
     fresh: int
     peak: int
+    together: int
 
 
 async def run_side(name: str, server: Server, planned: Sequence[Planned], room: int | None, progress: Progress) -> Side:
@@ -55,7 +60,8 @@ async def run_side(name: str, server: Server, planned: Sequence[Planned], room: 
         watch.look()
         if not server.running:
             raise NotMeasuredError("the server ended under the load")
-        return Side(name, tuple(outcomes), max(len(watch.pids) - 1, 0), len(watch.killed), fresh, watch.peak)
+        restarts = max(len(watch.pids) - 1, 0)
+        return Side(name, tuple(outcomes), restarts, len(watch.killed), fresh, watch.peak, watch.together)
     finally:
         client.close()
 

@@ -23,6 +23,7 @@ class Watch:
         self.killed: set[int] = set()
         self.rss = 0  # of the greatest worker now
         self.peak = 0
+        self.together = 0  # the most that all workers had at one time: a successor boots beside its predecessor
         self._server = server
         self._kill_at = kill_at
 
@@ -34,7 +35,7 @@ class Watch:
 
     def look(self) -> None:
         """Look once."""
-        self.rss = 0
+        self.rss = together = 0
         for worker in self._server.workers():
             try:
                 rss = worker.memory_info().rss
@@ -43,8 +44,10 @@ class Watch:
             if not rss:
                 continue  # a zombie
             self.pids.add(worker.pid)
+            together += rss
             self.rss = max(self.rss, rss)
             self.peak = max(self.peak, rss)
             if self._kill_at is not None and rss > self._kill_at and worker.pid not in self.killed:
                 self.killed.add(worker.pid)
                 worker.kill()
+        self.together = max(self.together, together)

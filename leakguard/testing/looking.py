@@ -11,13 +11,13 @@ import typing
 from collections.abc import Iterable, Sequence
 
 from leakguard.detection.suspicion import Suspicion
-from leakguard.observer import Burst, Observer, Question
+from leakguard.observer import Burst, Observer, Question, explain
 from leakguard.probes.limits import find_limit
 from leakguard.probes.process import ProcessProbe
 from leakguard.probes.tasks import where_task, where_thread
 from leakguard.records import Census, Explanation, Kind, Site
 from leakguard.testing import quiet
-from leakguard.testing.suspects import Looks
+from leakguard.testing.suspects import Looks, accounts_for
 
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
@@ -71,6 +71,7 @@ class Looker:
 
         Not earlier: what is traced makes the looks between the runs several times slower.
         """
+        explain.prepare()  # what the deep look imports must not be allocated during the burst
         try:
             if self._burst.start(_FRAMES):
                 await self._run(calls)
@@ -82,7 +83,10 @@ class Looker:
             answer = self._observer.wait(_DEADLINE) if started else None
             self._note(self._observer.why)
             told = dict(zip(questions, answer, strict=True)) if isinstance(answer, tuple) else {}
-            return tuple(told.get(i) for i in range(len(suspicions)))
+            return tuple(
+                each if each is not None and accounts_for(each, suspicion, calls) else None
+                for suspicion, each in ((s, told.get(i)) for i, s in enumerate(suspicions))
+            )
         finally:
             self._burst.stop()
 

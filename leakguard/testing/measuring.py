@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
 
 # Retries before accusing, as goleak does it: 20 with a pause that doubles up to 100 ms, 0.9 seconds in all.
 _PAUSES = tuple(min(10e-6 * 2**turn, 0.1) for turn in range(20))
+_CALM_TURNS, _CALM_PAUSE = 10, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,11 @@ async def measure(caller: Caller, n: int) -> Measurement:
     """
     gauge = Gauge()
     try:
+        runs = _Runs(caller, gauge)
+        await runs.calm()
         await caller.repeat(n)
         with quiet.frozen():
-            return await _judge(_Runs(caller, gauge), n)
+            return await _judge(runs, n)
     finally:
         gauge.close()
 
@@ -98,7 +101,17 @@ class _Runs:
         self._gauge = gauge
         self._before, self._after = _levels(), _levels()
         self.calls = 0
-        gauge.read_into(self._before)  # the first reading of all sees its own first allocations
+
+    async def calm(self) -> None:
+        """Wait, a second at most, while threads of an earlier test are ending: what they give back would hide a leak."""
+        for _ in range(_CALM_TURNS):
+            self._gauge.read_into(self._before)
+            self._after[:] = self._before
+            if self.alone:
+                return
+            lost = await self.lose(_CALM_PAUSE)
+            if lost["threads"] == 0:
+                return
 
     async def grow(self, calls: int) -> dict[str, int]:
         """Make a run of calls and return by how much every quantity grew in it."""

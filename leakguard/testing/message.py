@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leakguard.detection import rate_law, words
+from leakguard.detection.finding import OUTSIDE
 from leakguard.records import Finding, Kind
 from leakguard.testing.measuring import QUANTITIES, Measurement, Quantity
 from leakguard.units import format_size
@@ -42,7 +43,9 @@ def tell(measurement: Measurement, findings: Sequence[Finding], why: str | None 
 def sentence(finding: Finding) -> str:
     """Return a finding in one sentence: what leaks, how much per call, held by whom, allocated where."""
     said = [f"{finding.kind}: {_what(finding)} per call"]
-    if finding.holder is not None:
+    if finding.holder == OUTSIDE and finding.kind is not Kind.NATIVE:
+        said.append("held outside Python")
+    elif finding.holder is not None and finding.holder != OUTSIDE:
         said.append(f"held by {finding.holder}")
     if finding.site is not None:
         verb = "waiting" if finding.kind in {Kind.TASKS, Kind.THREADS} else "allocated"
@@ -55,7 +58,7 @@ def sentence(finding: Finding) -> str:
 def _what(finding: Finding) -> str:
     if finding.kind is Kind.NATIVE:
         return f"{format_size(finding.bytes_per_request or 0)} of C heap, outside Python,"
-    noun = _NOUN.get(finding.kind) or finding.type or "allocated blocks"
+    noun = _NOUN.get(finding.kind) or finding.type or ("entries" if finding.holder else "allocated blocks")
     return f"{words.rate(finding.per_request or 0).lstrip('+')} {noun}"
 
 
@@ -63,8 +66,10 @@ def _story(finding: Finding, why: str | None) -> str:
     lines = [sentence(finding)]
     if finding.chain:
         lines += [f"  {'  ' * depth}{'└ ' if depth else ''}{edge}" for depth, edge in enumerate(finding.chain)]
-    elif finding.holder is None and finding.kind is not Kind.NATIVE:
-        lines.append(f"  holder not found{f': {why}' if why else ''}")
+    elif finding.holder is None and finding.kind is Kind.LEAK:
+        lines.append("  holder not found")
+    if why is not None and (finding.site is None or not finding.chain):
+        lines.append(f"  not all could be looked at: {why}")
     if finding.also_types:
         lines.append(f"  with it: {', '.join(finding.also_types)}")
     lines += [f"  {reason}" for reason in finding.reasons if reason != f"held by {finding.holder}"]

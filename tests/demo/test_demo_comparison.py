@@ -17,7 +17,13 @@ def side(times_ms: list[float], lost: list[Fate] = [], restarts: int = 0, killed
     """Return a side whose answered requests took ``times_ms``."""
     answered = [Outcome(Fate.OK, ms / 1000, PLANNED, 200) for ms in times_ms]
     return Side(
-        "x", (*answered, *(Outcome(fate, 10.0, PLANNED) for fate in lost)), restarts, killed, 40 * MIB, 80 * MIB
+        "x",
+        (*answered, *(Outcome(fate, 10.0, PLANNED) for fate in lost)),
+        restarts,
+        killed,
+        40 * MIB,
+        80 * MIB,
+        90 * MIB,
     )
 
 
@@ -37,7 +43,7 @@ def test_lost_requests_are_counted_by_fate_and_have_no_latency() -> None:
 
 def test_a_500_is_an_answer() -> None:
     """The clean 500 for a malformed body counts as answered, and as an error."""
-    broken = Side("x", (Outcome(Fate.STATUS, 0.01, PLANNED, 500),), 0, 0, MIB, MIB)
+    broken = Side("x", (Outcome(Fate.STATUS, 0.01, PLANNED, 500),), 0, 0, MIB, MIB, MIB)
     assert (column(broken).lost, column(broken).errors, column(broken).answered) == (0, 1, 1)
 
 
@@ -67,5 +73,6 @@ def test_the_whole_table() -> None:
   lost                           2                 0
   restarts                       3                 4
   largest worker          80.0 MiB          80.0 MiB
+  all at one time         90.0 MiB          90.0 MiB
   lost without: 1 reset on fresh, 1 cut"""
     )

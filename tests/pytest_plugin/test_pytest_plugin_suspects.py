@@ -10,7 +10,7 @@ from leakguard.detection.rate_law import Attempt
 from leakguard.records import Census, Container, Explanation, Finding, Kind, Site, Status
 from leakguard.testing.measuring import QUANTITIES, Measurement
 from leakguard.testing.message import sentence, tell
-from leakguard.testing.suspects import Looks, filling, relate, suspect
+from leakguard.testing.suspects import Looks, accounts_for, filling, relate, suspect
 
 
 def measurement(**per_call: float) -> Measurement:
@@ -134,6 +134,17 @@ def test_without_a_container_the_most_telling_type_is_named() -> None:
     assert (found.name, found.per_request) == ("app.Node", 1.0)
 
 
+def test_allocations_must_account_for_the_growth() -> None:
+    """What the burst saw explains a level only if it is half of what leaks: an import that happened then is not it."""
+    (native,) = suspect(measurement(heap=200.0), Looks())
+    assert not accounts_for(Explanation(bytes_each=56, retained_bytes=280), native, 100)
+    assert accounts_for(Explanation(bytes_each=200, retained_bytes=20_000), native, 100)
+    (blocks,) = suspect(measurement(blocks=2.0), Looks())
+    assert not accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 99), blocks, 100)
+    assert accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 100), blocks, 100)
+    assert accounts_for(Explanation(holder="app.ROWS"), blocks, 100)
+
+
 FINDING = Finding(
     kind=Kind.LEAK,
     status=Status.CONFIRMED,
@@ -202,6 +213,10 @@ def test_message_is_bounded() -> None:
         (
             Finding(Kind.NATIVE, Status.CONFIRMED, "", per_request=208.0, bytes_per_request=208.0),
             "native: 208 B of C heap, outside Python, per call",
+        ),
+        (
+            Finding(Kind.LEAK, Status.CONFIRMED, "", type="app.Node", per_request=1.0, holder="outside Python"),
+            "leak: 1.00 app.Node per call, held outside Python",
         ),
         (
             Finding(Kind.TASKS, Status.CONFIRMED, "", per_request=1.0, site=Site("app.py", 9, "wait")),
