@@ -32,12 +32,14 @@ MAX_WINDOWS = 360  # an hour at the default interval: what judging looks back on
 MAX_CENSUSES = 40
 MAX_FINDINGS = 100
 FIRST_REQUESTS = 50  # a baseline before the first requests would call every lazy import growth
-MIN_REQUESTS = 100  # between two looks: fewer tell nothing about a rate
+MIN_REQUESTS = 100  # between two looks of routine: fewer tell nothing new about a rate
+FEWEST_REQUESTS = 25  # between two looks that are wanted
 GROWTH_SPACING = 0.15  # a look each time the requests since the baseline grew by this share: many early, few later
 LOOK_SHARE = (
     0.1  # a look may take this share of the time since the last one, on another core and at the lowest priority ...
 )
-URGENT_SHARE = 0.2  # ... and this while something grows that only more looks can explain
+URGENT_SHARE = 0.2  # ... this while something grows that only more looks can explain ...
+OFTEN_SHARE = 0.3  # ... and this at the level ``census``
 BURST_FRAMES = 12  # deep enough to reach the endpoint from a library's allocation
 BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been seen ...
 BURST_LONGEST = 6  # ... but no longer than so many times its shortest duration
@@ -140,10 +142,10 @@ class Inquiry:
         fresh = requests - self._last_requests
         spacing = max(MIN_REQUESTS, GROWTH_SPACING * (requests - self._first_requests))
         rest = max(2 * self.config.interval, self._last_took / LOOK_SHARE)
-        if any(_wants_looks(suspicion) for suspicion in self.suspicions):
-            spacing, rest = MIN_REQUESTS, max(2 * self.config.interval, self._last_took / URGENT_SHARE)
-        elif self.config.level in {Level.CENSUS, Level.TRACE}:
-            spacing, rest = MIN_REQUESTS, max(self.config.interval, self._last_took / URGENT_SHARE)
+        if self.config.level in {Level.CENSUS, Level.TRACE}:
+            spacing, rest = FEWEST_REQUESTS, max(self.config.interval, self._last_took / OFTEN_SHARE)
+        elif any(_wants_looks(suspicion) for suspicion in self.suspicions):
+            spacing, rest = FEWEST_REQUESTS, max(2 * self.config.interval, self._last_took / URGENT_SHARE)
         elif self.config.level is Level.PARANOID:
             spacing, rest = 1, self.config.interval
         return fresh >= spacing and now - self._last_look >= rest

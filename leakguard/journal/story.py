@@ -101,13 +101,23 @@ def _merge_finding(group: Sequence[FoundBy], since: float | None) -> Finding:
             each.last,
         )
 
-    best = max(group, key=worth).finding
-    return dataclasses.replace(
+    best, *others = (each.finding for each in sorted(group, key=worth, reverse=True))
+    merged = dataclasses.replace(
         best,
         new=since is None or min(each.first for each in group) >= since,
         retained_bytes=_greatest(each.finding.retained_bytes for each in group),
         count=_greatest(each.finding.count for each in group),
     )
+    return _completed(merged, others)
+
+
+def _completed(finding: Finding, others: Sequence[Finding]) -> Finding:
+    """Return the finding with what it leaves open filled in by what other workers found out about the same leak."""
+    open_fields = [f.name for f in dataclasses.fields(finding) if getattr(finding, f.name) in (None, ())]
+    known: dict[str, typing.Any] = {}
+    for name in open_fields:
+        known[name] = next((value for other in others if (value := getattr(other, name))), getattr(finding, name))
+    return dataclasses.replace(finding, **known)
 
 
 def _greatest(values: Iterable[int | None]) -> int | None:

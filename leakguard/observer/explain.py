@@ -167,7 +167,9 @@ class Look:
         """Explain a container by its newest elements."""
         newest = elements.newest(elements.inside(container))
         kind = elements.common_type(newest)
-        place, frames = elements.allocation(part for element in newest for part in element.parts)
+        place, frames = elements.allocation(element.value for element in newest)
+        if place is None:  # a value from before the burst, or one that is not traced: its key was made beside it
+            place, frames = elements.allocation(part for element in newest for part in element.parts)
         each, method = sizes.bytes_each(newest, until)
         count = story.size_of(container)
         return Explanation(

@@ -284,3 +284,17 @@ def test_a_withdrawn_finding_is_gone_for_its_worker_only(path):
     first.close()
     second.close()
     assert [f.fingerprint for f in read(path).findings] == ["aaaa"]
+
+
+def test_what_one_worker_leaves_open_another_fills_in(path):
+    """A confirmed finding without line or route gets them from the suspect that knows them, and stays confirmed."""
+    first, second = SqliteJournal(path), SqliteJournal(path)
+    first.register(make_worker())
+    second.register(dataclasses.replace(make_worker(), boot="another", pid=2))
+    first.finding(make_finding(fingerprint="aaaa", site=None, route=None))
+    second.finding(make_finding(fingerprint="aaaa", status=Status.SUSPECT, type="Submission"))
+    first.close()
+    second.close()
+    (finding,) = read(path).findings
+    assert finding.status is Status.CONFIRMED
+    assert (finding.route, str(finding.site), finding.type) == ("POST /telemetry", "game.py:88", "Submission")

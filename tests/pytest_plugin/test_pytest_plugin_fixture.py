@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,19 @@ def test_plugin_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["leakguard", "leakguard.pytest_plugin"]
+
+
+def test_entry_point_registers_the_plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pyproject.toml says under pytest11 is enough to have the fixture: no option, no conftest."""
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pytest11"]
+    information = pytester.mkdir("leakguard_middleware-0.dist-info")
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: leakguard-middleware\nVersion: 0\n")
+    lines = [f"{name} = {value}" for name, value in points.items()]
+    (information / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines, ""]))
+    pytester.makepyfile("def test_it(leakguard): leakguard.assert_no_leaks(lambda: None, n=5)")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:asyncio", timeout=120)
+    result.assert_outcomes(passed=1)
 
 
 def test_passing_check_does_not_import_the_observer(run: Callable[..., RunResult]) -> None:
