@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import typing
 import weakref
 
 import pytest
@@ -19,11 +20,14 @@ KEPT: list[dict[str, object]] = []
 
 
 @pytest.fixture
-def inquiry() -> Inquiry:
+def inquiry() -> typing.Iterator[Inquiry]:
     """An inquiry over a table of its own, with room to fork."""
     KEPT.clear()
     observer = Observer(available=lambda: 1 << 40, rss=lambda: 1 << 20)
-    return Inquiry(Config.load({}, interval="50ms", warmup=0), RequestTable(), observer)
+    made = Inquiry(Config.load({}, interval="50ms", warmup=0), RequestTable(), observer)
+    yield made
+    made.close()
+    KEPT.clear()
 
 
 def request(table: RequestTable, path: str, *, keep: bool) -> None:
