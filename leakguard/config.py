@@ -128,8 +128,8 @@ OPTIONS: tuple[Option, ...] = (
         "must be one of off, watch, census, trace, paranoid",
         "level='watch'",
         "How much to pay. off: nothing at all; watch: microseconds per request, a forked look now and then; census: a "
-        "look every few windows; trace: also a tracemalloc burst with every look (the burst costs 7 to 15 times per "
-        "request while it lasts); paranoid: all of it in every window.",
+        "look every few windows; trace: digs at mere suspects too, each time with a burst of tracemalloc (7 "
+        "to 15 times per request for some seconds); paranoid: a look in every window.",
     ),
     Option(
         "interval",

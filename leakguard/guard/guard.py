@@ -65,6 +65,8 @@ class Guard:
             config,
             self.requests,
             Observer(available=lambda: find_limit().available, rss=self.vitals.process.rss, own=self._own_objects),
+            recall=self.journal.recall,
+            siblings=lambda: self.recycler.server.workers or 1,
         )
         self.cost = CostMeter()
         self.started = time.time()
@@ -119,8 +121,8 @@ class Guard:
             run("looking", self._look)
             if time.monotonic() >= window_ends:
                 window_ends = max(window_ends + self.config.interval, time.monotonic() + tick)
-                run("window", self._close_window)
-        run("window", self._close_window, leaving=True)
+                run("window and journal", self._close_window)
+        run("window and journal", self._close_window, leaving=True)
         run("looking", self.inquiry.close)
         run("recycling", self.recycler.close)
         run("journal", self.journal.close)
@@ -129,7 +131,7 @@ class Guard:
         self._register()
         for name, meant in unknown_variables(os.environ).items():
             self._on_note(f"{name} is not an option{f'; {meant} is meant?' if meant else ''}")
-        self.inquiry.remember(self.journal.recall())
+        self.inquiry.remember()
 
     def _register(self) -> None:
         limit = find_limit()
@@ -161,14 +163,22 @@ class Guard:
                 self.journal.ready(time.time())
 
     def _look(self) -> None:
-        if not self.drain.closing:  # a worker that leaves has better things to do
+        if self.drain.closing:  # a worker that leaves has better things to do
+            return
+        try:
             self.inquiry.step(time.monotonic(), self.requests.total)
+        except BaseException:
+            self.inquiry.close()  # whatever goes wrong, no tracing stays on and no child stays behind
+            raise
 
     def _close_window(self, *, leaving: bool = False) -> None:
-        window = self.vitals.close_window()
-        findings = self.inquiry.take_window(window, self.failures.known(), leaving=leaving)
+        run = self.fence.run
+        window = run("window", self.vitals.close_window)
+        if window is None:
+            return
         self.journal.window(window)
-        for finding in findings:
+        judged = run("judging", self.inquiry.take_window, window, self.failures.known(), leaving=leaving)
+        for finding in judged or ():
             self.journal.finding(finding)
         for fingerprint in self.inquiry.take_withdrawn():
             self.journal.withdraw(fingerprint)

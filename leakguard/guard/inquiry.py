@@ -7,9 +7,10 @@ then; a suspicion that a second, disjoint window confirms; then one burst of tra
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from leakguard.config import Config, Level
 from leakguard.detection.alone import route_alone
@@ -21,6 +22,7 @@ from leakguard.detection.routes import CANNOT_SEPARATE
 from leakguard.detection.suspicion import History, Suspicion
 from leakguard.guard.fence import log
 from leakguard.guard.past import Past
+from leakguard.guard.schedule import CensusSchedule
 from leakguard.observer import Burst, Observer, Question, prepare
 from leakguard.probes.solo import SoloProbe
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
@@ -31,18 +33,12 @@ if typing.TYPE_CHECKING:
 MAX_WINDOWS = 360  # an hour at the default interval: what judging looks back on
 MAX_CENSUSES = 40
 MAX_FINDINGS = 100
-FIRST_REQUESTS = 50  # a baseline before the first requests would call every lazy import growth
-MIN_REQUESTS = 100  # between two looks of routine: fewer tell nothing new about a rate
-FEWEST_REQUESTS = 25  # between two looks that are wanted
-GROWTH_SPACING = 0.15  # a look each time the requests since the baseline grew by this share: many early, few later
-LOOK_SHARE = (
-    0.1  # a look may take this share of the time since the last one, on another core and at the lowest priority ...
-)
-URGENT_SHARE = 0.2  # ... this while something grows that only more looks can explain ...
-OFTEN_SHARE = 0.3  # ... and this at the level ``census``
+MAX_EXPLAINED = 200
+TURNS = 8  # process ids of siblings are neighbours: so many of them wait for different times
+# Tracing costs 7 to 15 times per request at one frame and more at twelve: no longer than it takes to see the leak happen.
 BURST_FRAMES = 12  # deep enough to reach the endpoint from a library's allocation
-BURST_LEAKS = 5  # a burst lasts until so many leaked objects must have been seen ...
-BURST_LONGEST = 6  # ... but no longer than so many times its shortest duration
+BURST_SHORTEST, BURST_LONGEST = 1.0, 10.0  # seconds
+BURST_LEAKS, BURST_REQUESTS = 5, 50  # enough of them in a burst
 EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply once more
 MAX_QUESTIONS = 4
 WITHDRAW_WINDOWS = 20
@@ -53,10 +49,29 @@ LEAST_HEAP = 24.0  # ... and in bytes of C heap: the smallest chunk that malloc 
 
 
 class Inquiry:
-    """Looks, judges and explains, one step at a time; lives in the guard's thread."""
+    """Looks, judges and explains, one step at a time; lives in the guard's thread.
 
-    def __init__(self, config: Config, requests: RequestTable, observer: Observer) -> None:
+    Args:
+        config: interval, level, ignore rules.
+        requests: the worker's requests, for their routes and survivors.
+        observer: takes the looks.
+        recall: returns what the workers of this journal have confirmed.
+        siblings: returns how many workers the server has.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        requests: RequestTable,
+        observer: Observer,
+        *,
+        recall: Callable[[], Sequence[Finding]] = tuple,
+        siblings: Callable[[], int] = lambda: 1,
+    ) -> None:
         self.config = config
+        self._recall = recall
+        self._siblings = siblings
+        self._sure_since: float | None = None
         self.windows = Past[Window](MAX_WINDOWS)
         self.censuses = Past[Census](MAX_CENSUSES)
         self.findings: dict[str, Finding] = {}
@@ -74,14 +89,11 @@ class Inquiry:
         self._alone: dict[int | str, str] = {}
         self._windows = 0
         self._last_told: dict[str, tuple[int, int]] = {}  # windows and requests when a finding last held
-        self._last_look = 0.0
-        self._last_took = 0.0
-        self._last_requests = 0
-        self._first_requests: int | None = None
+        self._schedule = CensusSchedule(config)
 
-    def remember(self, findings: Sequence[Finding]) -> None:
+    def remember(self) -> None:
         """Take over what other workers found out, so that each leak costs one burst and not one per worker."""
-        self._others = tuple(findings)
+        self._others = tuple(self._recall())
 
     def take_window(
         self, window: Window, failures: dict[str, Failure], *, leaving: bool = False
@@ -109,9 +121,9 @@ class Inquiry:
             self._end_burst(now, requests)
         else:
             unexplained = self._unexplained(now)
-            if unexplained:
+            if unexplained and self._is_turn(now):
                 self._begin_burst(unexplained, now, requests)
-            elif self._census_due(now, requests):
+            elif self._schedule.due(now, requests, self.windows.last, wanted=any(map(_wants_looks, self.suspicions))):
                 self._start_census(now, requests)
 
     def last_look(self, now: float, requests: int) -> None:
@@ -133,48 +145,35 @@ class Inquiry:
 
     # ------------------------------------------------------------------------------------------------ the census
 
-    def _census_due(self, now: float, requests: int) -> bool:
-        latest = self.windows.last
-        if latest is None or not latest.warm or requests < FIRST_REQUESTS:
-            return False
-        if self._first_requests is None:
-            return True
-        fresh = requests - self._last_requests
-        spacing = max(MIN_REQUESTS, GROWTH_SPACING * (requests - self._first_requests))
-        rest = max(2 * self.config.interval, self._last_took / LOOK_SHARE)
-        if self.config.level in {Level.CENSUS, Level.TRACE}:
-            spacing, rest = FEWEST_REQUESTS, max(self.config.interval, self._last_took / OFTEN_SHARE)
-        elif any(_wants_looks(suspicion) for suspicion in self.suspicions):
-            spacing, rest = FEWEST_REQUESTS, max(2 * self.config.interval, self._last_took / URGENT_SHARE)
-        elif self.config.level is Level.PARANOID:
-            spacing, rest = 1, self.config.interval
-        return fresh >= spacing and now - self._last_look >= rest
-
     def _start_census(self, now: float, requests: int) -> None:
         tracked = {int(s.key) for s in self.suspicions if isinstance(s.key, int)}
         tracked.update(container.key for census in self.censuses.records[-3:] for container in census.containers)
-        self._last_look = now
-        self._last_requests = requests
-        if self._first_requests is None:
-            self._first_requests = requests
+        self._schedule.looked(now, requests)
         self.observer.start_census(requests, tracked)
 
     def _read_answer(self, now: float) -> None:
         self._take_answer(self.observer.poll(), now)
 
     def _take_answer(self, answer: Census | tuple[Explanation | None, ...] | None, now: float) -> None:
-        if answer is not None:
-            log.debug("leakguard: a look answered after %.2f s", now - self._last_look)
-        elif not self.observer.busy:
-            log.debug("leakguard: a look failed: %s", self.observer.why)
         if isinstance(answer, Census):
-            self._last_took = answer.took
+            self._schedule.took(answer.took)
             self.censuses.add(slim_census(answer))
-        elif answer is not None:
-            for suspicion, explanation in zip(self._asked, answer, strict=False):
-                told = self._with_recalled_site(suspicion, explanation)
-                self._explained[suspicion.kind, suspicion.key] = (now, told)
-            self._asked = ()
+        elif answer is not None or not self.observer.busy:
+            if answer is None:
+                log.debug("leakguard: a look failed: %s", self.observer.why)
+            self._note_explanations(answer or (), now)
+
+    def _note_explanations(self, answers: Sequence[Explanation | None], now: float) -> None:
+        """Note what was found out about each suspicion asked about; a look that failed found out nothing, for a while."""
+        for number, suspicion in enumerate(self._asked):
+            explanation = answers[number] if number < len(answers) else None
+            self._explained.pop((suspicion.kind, suspicion.key), None)  # back in as the newest
+            self._explained[suspicion.kind, suspicion.key] = (now, self._with_recalled_site(suspicion, explanation))
+        self._asked = ()
+        while len(self._explained) > MAX_EXPLAINED:
+            kind, key = next(iter(self._explained))
+            del self._explained[kind, key]
+            self._alone.pop(key, None)
 
     # -------------------------------------------------------------------------------------------- the deep look
 
@@ -183,12 +182,25 @@ class Inquiry:
             seen = self._explained.get((suspicion.kind, suspicion.key))
             return seen is None or now - seen[0] > EXPLAIN_AGAIN
 
-        sure = (s for s in self.suspicions if s.status is Status.CONFIRMED or self._known_elsewhere(s) is not None)
-        return tuple(s for s in sure if _question_kind(s) is not None and due(s))[:MAX_QUESTIONS]
+        eager = self.config.level in {Level.TRACE, Level.PARANOID}
+
+        def sure(suspicion: Suspicion) -> bool:
+            return eager or suspicion.status is Status.CONFIRMED or self._known_elsewhere(suspicion) is not None
+
+        return tuple(s for s in self.suspicions if _question_kind(s) is not None and sure(s) and due(s))[:MAX_QUESTIONS]
+
+    def _is_turn(self, now: float) -> bool:
+        """Say whether to dig now: workers that come to suspect the same at the same time do so one after the other."""
+        if self._sure_since is None:
+            self._sure_since = now
+        wait = 0.0 if self._siblings() <= 1 else (os.getpid() % TURNS) * self.config.interval
+        return now - self._sure_since >= wait
 
     def _begin_burst(self, suspicions: tuple[Suspicion, ...], now: float, requests: int) -> None:
         self._burst_for, self._burst_began, self._burst_requests = suspicions, now, requests
         log.debug("leakguard: a burst for %s", [suspicion.name for suspicion in suspicions])
+        self._sure_since = None
+        self.remember()
         prepare()  # the observer's imports must not be what the burst sees
         known = [self._known_elsewhere(s) for s in suspicions]
         if all(f is not None and f.site is not None for f in known) or not self.burst.start(BURST_FRAMES):
@@ -197,11 +209,11 @@ class Inquiry:
         self._requests.solo = SoloProbe()
 
     def _end_burst(self, now: float, requests: int) -> None:
-        shortest = min(max(2 * self.config.interval, 1.0), 10.0)
         lasted = now - self._burst_began
         handled = requests - self._burst_requests
-        expected = min((s.per_request * handled for s in self._burst_for), default=0.0)
-        if lasted >= shortest and (expected >= BURST_LEAKS or lasted >= BURST_LONGEST * shortest):
+        expected = min((s.total_rate * handled for s in self._burst_for), default=0.0)
+        enough = expected >= BURST_LEAKS and handled >= BURST_REQUESTS
+        if (lasted >= BURST_SHORTEST and enough) or lasted >= BURST_LONGEST:
             self._judge_alone()
             self._ask(now, requests)
             self.burst.stop()
@@ -223,13 +235,10 @@ class Inquiry:
 
     def _ask(self, now: float, requests: int) -> None:
         self._asked, self._burst_for = self._burst_for, ()
-        self._last_look = now
         log.debug("leakguard: asking about %s", [suspicion.name for suspicion in self._asked])
         handled = requests - self._burst_requests
         if not self.observer.start_explain([self._question(s, handled) for s in self._asked]):
-            for suspicion in self._asked:
-                self._explained[suspicion.kind, suspicion.key] = (now, None)
-            self._asked = ()
+            self._note_explanations((), now)
 
     def _question(self, suspicion: Suspicion, handled: int) -> Question:
         kind = _question_kind(suspicion) or "allocations"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 import typing
 import weakref
@@ -128,9 +129,11 @@ def test_another_workers_finding_is_reason_enough_to_look_early(inquiry: Inquiry
     suspects = [s for s in inquiry.suspicions if s.status is Status.SUSPECT]
     assert suspects
     assert inquiry._unexplained(time.monotonic()) == ()
-    inquiry.remember([known])
+    inquiry._recall = lambda: [known]
+    inquiry.remember()
     assert inquiry._unexplained(time.monotonic()) == tuple(suspects)
-    inquiry.remember([dataclasses.replace(known, route="GET /else")])
+    inquiry._recall = lambda: [dataclasses.replace(known, route="GET /else")]
+    inquiry.remember()
     assert inquiry._unexplained(time.monotonic()) == ()
 
 
@@ -140,3 +143,29 @@ def test_a_route_is_named_by_the_endpoint_in_the_traceback() -> None:
     assert route_of([Site("app.py", 12, "a"), Site("lib.py", 3, "f")], places) == "GET /a"
     assert route_of([Site("app.py", 12, "a"), Site("app.py", 22, "b")], places) is None
     assert route_of([Site("lib.py", 3, "f")], places) is None
+
+
+def test_a_look_that_fails_is_not_repeated_at_once(inquiry: Inquiry) -> None:
+    """A suspicion whose deep look failed counts as asked about: no loop of bursts, and the finding is told without it."""
+    table = inquiry._requests
+    for number in range(8):
+        for _ in range(20):
+            request(table, "/leaky", keep=True)
+        close_window(inquiry, table, number)
+    (suspicion,) = inquiry._unexplained(time.monotonic())
+    inquiry._asked = (suspicion,)
+    inquiry._take_answer(None, time.monotonic())
+    assert inquiry._unexplained(time.monotonic()) == ()
+    findings = close_window(inquiry, table, 9)
+    assert [f.holder for f in findings if f.kind is Kind.RETAINED_REQUESTS] == [None]
+
+
+def test_siblings_take_turns_to_dig(inquiry: Inquiry) -> None:
+    """One worker digs at once; one of several waits for a time of its own."""
+    now = time.monotonic()
+    assert inquiry._is_turn(now)
+    inquiry._sure_since = None
+    inquiry._siblings = lambda: 4
+    waits = [later for later in range(10) if inquiry._is_turn(now + later * inquiry.config.interval + 0.001)]
+    assert waits[0] == os.getpid() % 8
+    assert waits == list(range(waits[0], 10))
