@@ -180,7 +180,7 @@ class Guard:
         judged = run("judging", self.inquiry.take_window, window, self.failures.known(), leaving=leaving)
         for finding in judged or ():
             self.journal.finding(finding)
-        for fingerprint in self.inquiry.take_withdrawn():
+        for fingerprint in self.inquiry.told.take_withdrawn():
             self.journal.withdraw(fingerprint)
         self.journal.failures(self.failures.take())
         self.journal.cost(self.cost.read(self.inquiry.observer.stalls))

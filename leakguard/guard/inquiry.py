@@ -14,25 +14,25 @@ from collections.abc import Callable, Sequence
 
 from leakguard.config import Config, Level
 from leakguard.detection.alone import route_alone
+from leakguard.detection.attribution import on_route, route_of
 from leakguard.detection.finding import compose
 from leakguard.detection.footprint import slim, slim_census
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.judge import judge
-from leakguard.detection.routes import CANNOT_SEPARATE
 from leakguard.detection.suspicion import History, Suspicion
 from leakguard.guard.fence import log
 from leakguard.guard.past import Past
 from leakguard.guard.schedule import CensusSchedule
+from leakguard.guard.told import Told
 from leakguard.observer import Burst, Observer, Question, prepare
 from leakguard.probes.solo import SoloProbe
-from leakguard.records import Census, Explanation, Failure, Finding, Kind, Site, Status, Window
+from leakguard.records import Census, Explanation, Failure, Finding, Kind, Status, Window
 
 if typing.TYPE_CHECKING:
     from leakguard.probes.requests import RequestTable
 
 MAX_WINDOWS = 360  # an hour at the default interval: what judging looks back on
 MAX_CENSUSES = 40
-MAX_FINDINGS = 100
 MAX_EXPLAINED = 200
 TURNS = 8  # process ids of siblings are neighbours: so many of them wait for different times
 # Tracing costs 7 to 15 times per request at one frame and more at twelve: no longer than it takes to see the leak happen.
@@ -41,8 +41,6 @@ BURST_SHORTEST, BURST_LONGEST = 1.0, 10.0  # seconds
 BURST_LEAKS, BURST_REQUESTS = 5, 50  # enough of them in a burst
 EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply once more
 MAX_QUESTIONS = 4
-WITHDRAW_WINDOWS = 20
-WITHDRAW_REQUESTS = 1000
 LAST_LOOK = 4.0  # seconds that a worker which must leave spends on a last look; memory goes on rising meanwhile
 LEAST_BLOCKS = 0.5  # left behind per request that ran alone, in allocated blocks ...
 LEAST_HEAP = 24.0  # ... and in bytes of C heap: the smallest chunk that malloc gives
@@ -74,7 +72,7 @@ class Inquiry:
         self._sure_since: float | None = None
         self.windows = Past[Window](MAX_WINDOWS)
         self.censuses = Past[Census](MAX_CENSUSES)
-        self.findings: dict[str, Finding] = {}
+        self.told = Told()
         self.suspicions: tuple[Suspicion, ...] = ()
         self.observer = observer
         self.burst = Burst()
@@ -87,8 +85,6 @@ class Inquiry:
         self._explained: dict[tuple[Kind, int | str], tuple[float, Explanation | None]] = {}
         self._others: tuple[Finding, ...] = ()
         self._alone: dict[int | str, str] = {}
-        self._windows = 0
-        self._last_told: dict[str, tuple[int, int]] = {}  # windows and requests when a finding last held
         self._schedule = CensusSchedule(config)
 
     def remember(self) -> None:
@@ -103,7 +99,6 @@ class Inquiry:
         What a deep look may still explain is held back, for its name comes from what it finds; a worker that is
         ``leaving`` says what it knows.
         """
-        self._windows += 1
         self.windows.add(slim(window))
         self.suspicions = judge(History(self.windows.records, self.censuses.records, sizes=self._sizes()))
         return self._compose_all(failures, leaving=leaving)
@@ -268,26 +263,8 @@ class Inquiry:
             explanation = self._explained.get((suspicion.kind, suspicion.key), (0.0, None))[1]
             finding = compose(self._routed(suspicion, explanation), explanation, failures, self._forgiveness)
             current.setdefault(finding.fingerprint, finding)
-        for fingerprint, finding in current.items():
-            if fingerprint in self.findings or len(self.findings) < MAX_FINDINGS:
-                self.findings[fingerprint] = finding
-                self._last_told[fingerprint] = (self._windows, self._requests.total)
+        self.told.window(current.values(), self._requests.total)
         return tuple(current.values())
-
-    def take_withdrawn(self) -> tuple[str, ...]:
-        """Return the fingerprints of findings that no longer hold: a cache of unknown bound that has come to its end, say.
-
-        Only after so many windows with so many requests without growth: a leak on a route that nobody asks for at night
-        must still be there in the morning.
-        """
-        gone = tuple(
-            fingerprint
-            for fingerprint, (window, requests) in self._last_told.items()
-            if self._windows - window >= WITHDRAW_WINDOWS and self._requests.total - requests >= WITHDRAW_REQUESTS
-        )
-        for fingerprint in gone:
-            del self._last_told[fingerprint], self.findings[fingerprint]
-        return gone
 
     def _is_told(self, suspicion: Suspicion) -> bool:
         """Say whether the finding already has its lasting name: a container has its path, others wait for the look."""
@@ -301,28 +278,12 @@ class Inquiry:
         """
         if explanation is None or suspicion.kind is Kind.RETAINED_REQUESTS:
             return suspicion
-        route, said = route_of(explanation.frames, self._requests.names.endpoints), "it is allocated in the endpoint of"
+        route = route_of(explanation.frames, self._requests.names.endpoints)
+        why = f"it is allocated in the endpoint of {route}"
         if route is None:
-            route, said = self._alone.get(suspicion.key), "memory stays behind whenever a request runs alone, if it is"
-        if route is None or route == suspicion.route:
-            return suspicion
-        handled = sum(count.count for window in self.windows.records for count in window.routes)
-        on_route = sum(
-            count.count for window in self.windows.records for count in window.routes if count.route == route
-        )
-        if not on_route:
-            return suspicion
-        rate = suspicion.total_rate * handled / on_route
-        ratio = rate / suspicion.per_request if suspicion.per_request else 1.0
-        weight = suspicion.bytes_per_request
-        return dataclasses.replace(
-            suspicion,
-            route=route,
-            per_request=rate,
-            bytes_per_request=None if weight is None else weight * ratio,
-            # Better evidence takes the place of what the regression could, or could not, tell.
-            reasons=(*(r for r in suspicion.reasons if not r.startswith(CANNOT_SEPARATE)), f"{said} {route}"),
-        )
+            route = self._alone.get(suspicion.key)
+            why = f"memory stays behind whenever a request of {route} runs alone"
+        return suspicion if route is None else on_route(suspicion, route, why, self.windows.records)
 
     def _known_elsewhere(self, suspicion: Suspicion) -> Finding | None:
         """Return the same leak as another worker of this journal confirmed it: reason enough to look at a mere suspect.
@@ -359,10 +320,3 @@ def _question_kind(suspicion: Suspicion) -> str | None:
     if suspicion.kind is Kind.NATIVE:
         return "allocations"
     return None
-
-
-def route_of(frames: Sequence[Site], endpoints: dict[str, Site]) -> str | None:
-    """Return the one route whose endpoint function is among the frames of an allocation; ``None`` when none or several."""
-    functions = {(frame.file, frame.function) for frame in frames}
-    routes = {route for route, place in endpoints.items() if (place.file, place.function) in functions}
-    return routes.pop() if len(routes) == 1 else None

@@ -11,11 +11,14 @@ import weakref
 import pytest
 
 from leakguard.config import Config
-from leakguard.guard.inquiry import WITHDRAW_REQUESTS, WITHDRAW_WINDOWS, Inquiry, route_of
+from leakguard.detection.attribution import on_route, route_of
+from leakguard.detection.suspicion import Suspicion
+from leakguard.guard.inquiry import Inquiry
+from leakguard.guard.told import WITHDRAW_REQUESTS, WITHDRAW_WINDOWS
 from leakguard.observer import Observer
 from leakguard.probes.requests import Passage, RequestTable, Sentinel
 from leakguard.probes.routes import read_asgi
-from leakguard.records import Finding, Kind, Reading, Site, Status, Window
+from leakguard.records import Finding, Kind, Reading, RouteCount, Site, Status, Window
 
 KEPT: list[dict[str, object]] = []
 
@@ -107,15 +110,15 @@ def test_what_a_look_will_name_is_held_back_until_then(inquiry: Inquiry) -> None
 def test_what_stopped_growing_is_withdrawn(inquiry: Inquiry) -> None:
     """A finding that has not held for many windows and requests is taken back, once; before that it stays."""
     run(inquiry, 14, keep=True)
-    (fingerprint,) = inquiry.findings
+    (fingerprint,) = inquiry.told.findings
     KEPT.clear()
     run(inquiry, 3, keep=False, first=20)
-    assert inquiry.take_withdrawn() == ()
+    assert inquiry.told.take_withdrawn() == ()
     enough = max(WITHDRAW_WINDOWS, WITHDRAW_REQUESTS // 60) + 25
     run(inquiry, enough, keep=False, first=30)
-    assert inquiry.take_withdrawn() == (fingerprint,)
-    assert inquiry.take_withdrawn() == ()
-    assert inquiry.findings == {}
+    assert inquiry.told.take_withdrawn() == (fingerprint,)
+    assert inquiry.told.take_withdrawn() == ()
+    assert inquiry.told.findings == {}
 
 
 def test_another_workers_finding_is_reason_enough_to_look_early(inquiry: Inquiry) -> None:
@@ -169,3 +172,24 @@ def test_siblings_take_turns_to_dig(inquiry: Inquiry) -> None:
     waits = [later for later in range(10) if inquiry._is_turn(now + later * inquiry.config.interval + 0.001)]
     assert waits[0] == os.getpid() % 8
     assert waits == list(range(waits[0], 10))
+
+
+def test_better_evidence_takes_the_place_of_regression() -> None:
+    """The rate becomes one per request of the named route, and the reason says why; a route nobody asked for is not it."""
+    routes = (RouteCount("GET /a", 100), RouteCount("GET /b", 300))
+    window = Window(0.0, 1.0, Reading(1.0, 1), 400, 0, routes)
+    suspicion = Suspicion(
+        Kind.NATIVE,
+        Status.CONFIRMED,
+        "heap",
+        "C heap in use",
+        per_request=10.0,
+        bytes_per_request=10.0,
+        reasons=("grew", "cannot separate GET /a or GET /b: their traffic moves together"),
+        growth=4000.0,
+        requests=400,
+    )
+    moved = on_route(suspicion, "GET /a", "it is allocated there", [window])
+    assert (moved.route, moved.per_request, moved.bytes_per_request) == ("GET /a", 40.0, 40.0)
+    assert moved.reasons == ("grew", "it is allocated there")
+    assert on_route(suspicion, "GET /never", "x", [window]) is suspicion
