@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from leakguard.detection.routes import CANNOT_SEPARATE
 from leakguard.detection.suspicion import Suspicion
-from leakguard.records import Site, Window
+from leakguard.records import Explanation, Site, Window
 
 
 def route_of(frames: Sequence[Site], endpoints: Mapping[str, Site]) -> str | None:
@@ -40,3 +40,19 @@ def on_route(suspicion: Suspicion, route: str, why: str, windows: Sequence[Windo
         bytes_per_request=None if weight is None else weight * ratio,
         reasons=(*(reason for reason in suspicion.reasons if not reason.startswith(CANNOT_SEPARATE)), why),
     )
+
+
+def accounts_for(explanation: Explanation, suspicion: Suspicion, leaked: float) -> bool:
+    """Say whether the allocations that a burst left behind are half or more of what must have leaked meanwhile.
+
+    Only a level (``heap``, ``blocks``) is explained by allocations; something small that was merely allocated then is not it.
+
+    Args:
+        explanation: what the deep look answered.
+        suspicion: what it was asked about.
+        leaked: bytes (``heap``) or blocks that leaked during the burst, by the suspicion's rate.
+    """
+    if suspicion.key not in {"heap", "blocks"} or not explanation.retained_bytes or not explanation.bytes_each:
+        return True
+    left = explanation.retained_bytes / (1 if suspicion.key == "heap" else explanation.bytes_each)
+    return left >= leaked / 2

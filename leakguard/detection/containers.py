@@ -46,11 +46,6 @@ class Track:
         """Requests handled meanwhile."""
         return self.points[-1][0] - self.points[0][0]
 
-    @property
-    def rates(self) -> list[float]:
-        """Entries per request between each two looks."""
-        return [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(self.points)]
-
 
 def bounded(container: Container) -> bool:
     """Say whether a known bound is kept: it fills, it does not leak."""
@@ -125,20 +120,20 @@ def _confirmed(track: Track) -> bool:
     if 2 * (later[-1][0] - later[0][0]) < first[-1][0] - first[0][0]:
         return False
     before, after = _rate(first), _rate(later)
-    return after >= _AGREES * before and not _slowing(track.rates)
+    return after >= _AGREES * before and not _slowing(track.points)
 
 
-def _slowing(rates: Sequence[float]) -> bool:
-    """Say whether the rate falls from third to third of the looks: a cache that fills with fewer and fewer new keys."""
-    size = len(rates) / 3
-    first, middle, last = (
-        _mean(rates[round(part * size) : max(round((part + 1) * size), round(part * size) + 1)]) for part in range(3)
-    )
-    return first > middle > last and last < _SLOWING * first
+def _slowing(points: Sequence[tuple[int, int]]) -> bool:
+    """Say whether the rate falls from third to third of the looks: a cache that fills with fewer and fewer new keys.
 
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    By more than the chance in which requests come: entries of a route with little traffic are counted as a Poisson process.
+    """
+    cuts = [points[round(part * (len(points) - 1) / 3)] for part in range(4)]
+    if any(a == b for a, b in pairwise(cuts)):
+        return False
+    first, middle, last = (_rate(cuts[part : part + 2]) for part in range(3))
+    error = sum((b[1] - a[1]) / (b[0] - a[0]) ** 2 for a, b in (cuts[:2], cuts[2:])) ** 0.5
+    return first > middle > last and last < _SLOWING * first and first - last > error
 
 
 def _rate(points: Sequence[tuple[int, int]]) -> float:
@@ -158,7 +153,7 @@ def _suspicion(track: Track, status: Status, counts: Counts) -> Suspicion:
         reasons.append(
             f"later looks agree: {words.rate(later)} entries per request of any route against {words.rate(first)} before"
         )
-    elif _slowing(track.rates) and looks > FEWEST_LOOKS:
+    elif _slowing(track.points) and looks > FEWEST_LOOKS:
         reasons.append("not confirmed: its growth slows down, as that of a cache that fills")
     if container.bound is not None:
         reasons.append(f"already beyond its stated bound of {words.count(container.bound)}")

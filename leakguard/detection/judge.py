@@ -227,11 +227,11 @@ def _explained(growth: Growth, known: Sequence[Suspicion], filling: float, histo
     entries = filling
     measured = 0.0
     for suspicion in known:
-        if suspicion.kind is Kind.GC_DEBT or (
-            not vitals.stale(growth.status, suspicion.status) and not _young(history)
-        ):
-            continue
         size = sizes.get(suspicion.key)
+        # A mere suspect explains a fact only while looks are few, or once its size has been measured.
+        trusted = size is not None or vitals.stale(growth.status, suspicion.status) or _young(history)
+        if suspicion.kind is Kind.GC_DEBT or not trusted:
+            continue
         if most_each == _MOST_BLOCKS_EACH:
             entries += suspicion.total_rate * max(1.0, (size or 0) / (_SMALL_BLOCK * most_each))
         elif size is None:

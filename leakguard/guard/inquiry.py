@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from leakguard.config import Config, Level
 from leakguard.detection.alone import route_alone
-from leakguard.detection.attribution import on_route, route_of
+from leakguard.detection.attribution import accounts_for, on_route, route_of
 from leakguard.detection.finding import compose
 from leakguard.detection.footprint import slim, slim_census
 from leakguard.detection.forgiveness import Forgiveness
@@ -82,6 +82,7 @@ class Inquiry:
         self._burst_for: tuple[Suspicion, ...] = ()
         self._burst_began = 0.0
         self._burst_requests = 0
+        self._asked_requests = 0
         self._explained: dict[tuple[Kind, int | str], tuple[float, Explanation | None]] = {}
         self._others: tuple[Finding, ...] = ()
         self._alone: dict[int | str, str] = {}
@@ -162,6 +163,11 @@ class Inquiry:
         """Note what was found out about each suspicion asked about; a look that failed found out nothing, for a while."""
         for number, suspicion in enumerate(self._asked):
             explanation = answers[number] if number < len(answers) else None
+            # The traffic of a burst is not that of the whole life: half of the half will do.
+            if explanation and not accounts_for(
+                explanation, suspicion, suspicion.total_rate * self._asked_requests / 2
+            ):
+                explanation = None
             self._explained.pop((suspicion.kind, suspicion.key), None)  # back in as the newest
             self._explained[suspicion.kind, suspicion.key] = (now, self._with_recalled_site(suspicion, explanation))
         self._asked = ()
@@ -179,8 +185,13 @@ class Inquiry:
 
         eager = self.config.level in {Level.TRACE, Level.PARANOID}
 
+        # Where memory surely grows, the containers that are suspect of it are measured in the same look.
+        proven = any(s.status is Status.CONFIRMED and s.key in {"blocks", "heap"} for s in self.suspicions)
+
         def sure(suspicion: Suspicion) -> bool:
-            return eager or suspicion.status is Status.CONFIRMED or self._known_elsewhere(suspicion) is not None
+            if suspicion.status is Status.CONFIRMED or (proven and isinstance(suspicion.key, int)):
+                return True
+            return eager or self._known_elsewhere(suspicion) is not None
 
         return tuple(s for s in self.suspicions if _question_kind(s) is not None and sure(s) and due(s))[:MAX_QUESTIONS]
 
@@ -231,7 +242,7 @@ class Inquiry:
     def _ask(self, now: float, requests: int) -> None:
         self._asked, self._burst_for = self._burst_for, ()
         log.debug("leakguard: asking about %s", [suspicion.name for suspicion in self._asked])
-        handled = requests - self._burst_requests
+        self._asked_requests = handled = requests - self._burst_requests
         if not self.observer.start_explain([self._question(s, handled) for s in self._asked]):
             self._note_explanations((), now)
 
@@ -262,7 +273,7 @@ class Inquiry:
                 continue
             explanation = self._explained.get((suspicion.kind, suspicion.key), (0.0, None))[1]
             finding = compose(self._routed(suspicion, explanation), explanation, failures, self._forgiveness)
-            current.setdefault(finding.fingerprint, finding)
+            current.setdefault(finding.fingerprint, self.told.as_sure_as_before(finding))
         self.told.window(current.values(), self._requests.total)
         return tuple(current.values())
 

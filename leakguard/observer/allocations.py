@@ -17,6 +17,9 @@ from leakguard.records import Site
 # One block in fifty requests: a leak on a route with a small part of the traffic, and more than chance in a burst.
 _PER_REQUEST = 0.02
 _FEWEST = 5
+# An object's own tables (of a dict, a list, an instance) are blocks that nothing refers to: where most objects of a site are
+# held, its other blocks are theirs.
+_HELD = 0.2
 _MOST_SITES = 8
 
 
@@ -134,7 +137,7 @@ def lost(requests: int, until: float) -> tuple[Lost, ...]:
     sites = []
     for frames in suspects:
         alone = blocks[frames] - held[frames]
-        if alone >= enough:
+        if alone >= enough and held[frames] <= _HELD * blocks[frames]:
             where, named = place(frames)
             sites.append(Lost(where, named, alone, sizes[frames] // blocks[frames], whole))
     return tuple(sorted(sites, key=lambda each: -each.blocks * each.bytes_each)[:_MOST_SITES])

@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Iterable, Sequence
 
+from leakguard.detection.attribution import accounts_for
 from leakguard.detection.suspicion import Suspicion
 from leakguard.observer import Burst, Observer, Question, explain
 from leakguard.probes.limits import find_limit
@@ -17,7 +18,7 @@ from leakguard.probes.process import ProcessProbe
 from leakguard.probes.tasks import where_task, where_thread
 from leakguard.records import Census, Explanation, Kind, Site
 from leakguard.testing import quiet
-from leakguard.testing.suspects import Looks, accounts_for
+from leakguard.testing.suspects import Looks
 
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
@@ -84,7 +85,7 @@ class Looker:
             self._note(self._observer.why)
             told = dict(zip(questions, answer, strict=True)) if isinstance(answer, tuple) else {}
             return tuple(
-                each if each is not None and accounts_for(each, suspicion, calls) else None
+                each if each is not None and accounts_for(each, suspicion, suspicion.per_request * calls) else None
                 for suspicion, each in ((s, told.get(i)) for i, s in enumerate(suspicions))
             )
         finally:

@@ -86,17 +86,6 @@ def relate(
     return out + [(s, e) for s, e in explained if s not in counted and s.key not in taken]
 
 
-def accounts_for(explanation: Explanation, suspicion: Suspicion, calls: int) -> bool:
-    """Say whether the allocations that a burst of ``calls`` calls left behind are half or more of what leaks.
-
-    Only a level (``heap``, ``blocks``) is explained by allocations; something small that was merely allocated then is not it.
-    """
-    if suspicion.key not in {"heap", "blocks"} or not explanation.retained_bytes or not explanation.bytes_each:
-        return True
-    left = explanation.retained_bytes / (1 if suspicion.key == "heap" else explanation.bytes_each)
-    return left >= suspicion.per_request * calls / 2
-
-
 def _holds(container: Suspicion, seen: Explanation | None, kind: Kind) -> bool:
     if container.name.partition(".")[0].lstrip("_") in sys.stdlib_module_names:
         return False  # where the interpreter itself keeps count of them

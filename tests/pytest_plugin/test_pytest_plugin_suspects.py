@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from leakguard.detection.attribution import accounts_for
 from leakguard.detection.rate_law import Attempt
 from leakguard.records import Census, Container, Explanation, Finding, Kind, Site, Status
 from leakguard.testing.measuring import QUANTITIES, Measurement
 from leakguard.testing.message import sentence, tell
-from leakguard.testing.suspects import Looks, accounts_for, filling, relate, suspect
+from leakguard.testing.suspects import Looks, filling, relate, suspect
 
 
 def measurement(**per_call: float) -> Measurement:
@@ -137,8 +138,8 @@ def test_without_a_container_the_most_telling_type_is_named() -> None:
 def test_allocations_must_account_for_the_growth() -> None:
     """What the burst saw explains a level only if it is half of what leaks: an import that happened then is not it."""
     (native,) = suspect(measurement(heap=200.0), Looks())
-    assert not accounts_for(Explanation(bytes_each=56, retained_bytes=280), native, 100)
-    assert accounts_for(Explanation(bytes_each=200, retained_bytes=20_000), native, 100)
+    assert not accounts_for(Explanation(bytes_each=56, retained_bytes=280), native, 100 * native.per_request)
+    assert accounts_for(Explanation(bytes_each=200, retained_bytes=20_000), native, 100 * native.per_request)
     (blocks,) = suspect(measurement(blocks=2.0), Looks())
     assert not accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 99), blocks, 100)
     assert accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 100), blocks, 100)

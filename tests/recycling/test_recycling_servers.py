@@ -196,8 +196,6 @@ def test_a_worker_alone_is_left_alone(serve):
 def test_servers_without_a_strategy_are_recognised_and_left_alone(serve, command):
     """A naive exit would stop the whole service there; the worker stays and says what it found."""
     name = command[0]
-    if name != "waitress":
-        pytest.importorskip(name)
     require(importlib.util.find_spec(name), name)
     server = serve(command, RECYCLING_LEAK="2000000")
     server.drive(lambda: server.said("note"))
