@@ -106,7 +106,9 @@ def _judge(track: Track) -> Status | None:
         return None
     if unnamed(track.container) and (len(track.points) < LOOKS_UNNAMED or track.requests < REQUESTS_UNNAMED):
         return None
-    early, late = _rate(track.points[:-1]), _rate(track.points[-2:])
+    # The last third: between two looks that follow closely a rare route may have had no request at all.
+    recent = max(2, len(track.points) // 3)
+    early, late = _rate(track.points[:-1]), _rate(track.points[-recent:])
     if late < _AGREES * early:
         return None
     return Status.CONFIRMED if _confirmed(track) else Status.SUSPECT

@@ -167,7 +167,7 @@ def test_siblings_take_turns_to_dig(inquiry: Inquiry) -> None:
     """One worker digs at once; one of several waits for a time of its own."""
     now = time.monotonic()
     assert inquiry._is_turn(now)
-    inquiry._sure_since = None
+    inquiry._sure_since = now
     inquiry._siblings = lambda: 4
     waits = [later for later in range(10) if inquiry._is_turn(now + later * inquiry.config.interval + 0.001)]
     assert waits[0] == os.getpid() % 8

@@ -141,9 +141,9 @@ def test_allocations_must_account_for_the_growth() -> None:
     assert not accounts_for(Explanation(bytes_each=56, retained_bytes=280), native, 100 * native.per_request)
     assert accounts_for(Explanation(bytes_each=200, retained_bytes=20_000), native, 100 * native.per_request)
     (blocks,) = suspect(measurement(blocks=2.0), Looks())
-    assert not accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 99), blocks, 100)
-    assert accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 100), blocks, 100)
-    assert accounts_for(Explanation(holder="app.ROWS"), blocks, 100)
+    assert not accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 99), blocks, 200)
+    assert accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 100), blocks, 200)
+    assert accounts_for(Explanation(holder="app.ROWS"), blocks, 200)
 
 
 FINDING = Finding(
