@@ -17,6 +17,7 @@ MAX_ROUTES = 12
 MAX_FAILURES = 10
 MAX_RECYCLES = 8
 MAX_NOTES = 10
+MAX_STUCK = 8
 UNKNOWN = "–"
 
 
@@ -138,6 +139,24 @@ def failures(report: Report, width: int) -> list[str]:
     hidden = len(report.story.failures) - MAX_FAILURES
     if hidden > 0:
         lines.append(f"  and {_count(hidden)} more kinds (--format json)")
+    return lines
+
+
+def stuck(report: Report, width: int) -> list[str]:
+    """Return the requests without an answer and the tasks that outlived theirs, as each worker's last window saw them."""
+    groups: dict[tuple[str, str, str], tuple[int, float]] = {}
+    for each in report.story.workers:
+        for entry in each.windows[-1].stuck if each.windows else ():
+            where = f"at {entry.where} in {entry.where.function}" if entry.where else "at a place that is not known"
+            key = (entry.kind, entry.route, where)
+            count, age = groups.get(key, (0, 0.0))
+            groups[key] = (count + entry.count, max(age, entry.age))
+    lines: list[str] = []
+    for (kind, route, where), (count, age) in sorted(groups.items(), key=lambda group: -group[1][1])[:MAX_STUCK]:
+        what = "without an answer" if kind == "request" else "left over from requests that have ended"
+        noun = kind if count == 1 else f"{kind}s"
+        said = f"{_count(count)} {noun} of {route} {what}, waiting {where}, for {format_duration(age)}"
+        lines += wrap(safe(said), width, "  - ")
     return lines
 
 

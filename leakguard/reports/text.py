@@ -37,6 +37,7 @@ def render(report: Report, width: int = 100, colour: bool = False) -> str:
         ("Recycles", sections.recycles),
         ("Response times", sections.response_times),
         ("Unhandled errors", sections.failures),
+        ("Stuck", sections.stuck),
     ]
     parts += [[style.paint(title, "bold"), *lines] for title, body in bodies if (lines := body(report, width))]
     parts.append([style.paint("Doctor", "bold"), *doctor(report.doctor, style, width)])

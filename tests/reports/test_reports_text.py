@@ -11,7 +11,7 @@ import report_stories as stories
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakguard.records import Finding, Kind, Status
+from leakguard.records import Finding, Kind, Site, Status, Stuck
 from leakguard.reports.escape import LONGEST, safe
 from leakguard.reports.model import build
 from leakguard.reports.sentence import amount, describe
@@ -152,3 +152,23 @@ def test_a_poor_terminal_gets_ascii():
     assert "`-> dict [...]" in text or "`> dict [...]" in text
     assert encodable("├─", "utf-8") == "├─"
     assert encodable("├─", "no-such-encoding").isascii()
+
+
+def test_stuck_requests_and_tasks_are_told_with_their_place():
+    """Orphans are named by route, age and the line where they hang, the oldest first; a worker's last window counts."""
+    made = stories.made("steady")
+    worker = made.story.workers[-1]
+    place = Site("game.py", 91, "wait")
+    hanging = (
+        Stuck("POST /telemetry", 75.0, place, "request"),
+        Stuck("POST /telemetry", 130.0, place, "request"),
+        Stuck("GET /feed", 3600.0, None, "task", 4),
+    )
+    last = dataclasses.replace(worker.windows[-1], stuck=hanging)
+    worker = dataclasses.replace(worker, windows=(*worker.windows[:-1], last))
+    story = dataclasses.replace(made.story, workers=(*made.story.workers[:-1], worker))
+    text = " ".join(render(dataclasses.replace(made, story=story)).split())
+    assert "2 requests of POST /telemetry without an answer, waiting at game.py:91 in wait, for 2 min" in text
+    assert "4 tasks of GET /feed left over from requests that have ended, waiting at a place that is not known" in text
+    assert text.index("4 tasks") < text.index("2 requests")
+    assert "Stuck" not in render(made)
