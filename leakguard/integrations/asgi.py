@@ -59,7 +59,7 @@ class LeakGuardMiddleware:
             await self._pass(scope, receive, send)
             return
         guard = self._guard
-        if guard is None:
+        if guard is None or not guard.is_ready:  # no lifespan, or one that the app does not support
             guard = self._meet_guard()
             guard.ready()
         requests = guard.requests

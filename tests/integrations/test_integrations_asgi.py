@@ -238,6 +238,27 @@ def test_lifespan_passes_and_makes_ready() -> None:
     assert asyncio.run(main()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
+def test_an_app_without_lifespan_is_ready_with_its_first_request() -> None:
+    """An app that refuses the lifespan protocol is watched all the same, and ready when it first serves."""
+
+    async def bare(scope: Message, receive: object, send: typing.Any) -> None:
+        if scope["type"] == "lifespan":
+            raise NotImplementedError
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    app = LeakGuardMiddleware(bare, interval="1h", journal="off")
+
+    async def main() -> None:
+        with pytest.raises(NotImplementedError):
+            await call(app, {"type": "lifespan", "asgi": {"version": "3.0"}})
+        assert not guard_of(app).is_ready
+        await call(app, scope_for("/"))
+        assert guard_of(app).is_ready
+
+    asyncio.run(main())
+
+
 def test_a_websocket_is_counted_while_it_is_open() -> None:
     """WebSockets pass through, are counted while open, and their errors are recorded."""
     open_now: list[int] = []
