@@ -147,16 +147,22 @@ class RequestTable:
         passage.scope = passage.task = None
         self.ended.append(passage)
         if len(self.ended) >= FOLD_AT:
-            self.fold()
+            self.fold(sweep=False)
 
-    def fold(self) -> None:
-        """Turn the queued passages into counts and survivors; returns at once when another thread is at it."""
+    def fold(self, *, sweep: bool = True) -> None:
+        """Turn the queued passages into counts and survivors; returns at once when another thread is at it.
+
+        Args:
+            sweep: also drop the survivors that have died since; some milliseconds when thousands are kept, and therefore
+                not on the request path.
+        """
         if not self._folding.acquire(blocking=False):
             return
         try:
             for _ in range(len(self.ended)):
                 self._fold_one(self.ended.popleft())
-            self._drop_dead()
+            if sweep:
+                self._drop_dead()
         except IndexError:
             pass  # another thread took the last one between the length and the pop
         finally:
