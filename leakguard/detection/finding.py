@@ -10,6 +10,7 @@ from dataclasses import replace
 from leakguard.detection import words
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.suspicion import Suspicion
+from leakguard.detection.vitals import SMALL_OBJECT
 from leakguard.records import Explanation, Failure, Finding, Kind, Site, Status
 from leakguard.units import format_size
 
@@ -150,10 +151,20 @@ def _kind(suspicion: Suspicion, explanation: Explanation | None) -> Kind:
         return suspicion.kind
     if explanation.garbage and suspicion.kind in {Kind.LEAK, Kind.RETAINED_REQUESTS}:
         return Kind.GC_DEBT
+    if _lost_buffer(suspicion, explanation):
+        return Kind.NATIVE
     held = explanation.holder is not None and explanation.holder != OUTSIDE
     if suspicion.kind is Kind.NATIVE and held:
         return Kind.LEAK  # large bytes and strings lie in the C heap too, but something in Python holds these
     return suspicion.kind
+
+
+def _lost_buffer(suspicion: Suspicion, seen: Explanation) -> bool:
+    """Say whether the blocks that grow are buffers of C code: nothing refers to them, and they are too large for small objects.
+
+    Each is one block of Python's allocator, which passes it on to malloc.
+    """
+    return suspicion.key == "blocks" and seen.holder == OUTSIDE and (seen.bytes_each or 0) > SMALL_OBJECT
 
 
 def _rates(suspicion: Suspicion, seen: Explanation) -> tuple[float | None, float | None]:
@@ -161,7 +172,7 @@ def _rates(suspicion: Suspicion, seen: Explanation) -> tuple[float | None, float
     if suspicion.key in {"heap", "rss"}:
         known = seen.bytes_each and suspicion.bytes_per_request
         return (suspicion.bytes_per_request / seen.bytes_each if known else None), suspicion.bytes_per_request  # type: ignore[operator]
-    if seen.bytes_each and suspicion.key != "blocks":
+    if seen.bytes_each and (suspicion.key != "blocks" or _lost_buffer(suspicion, seen)):
         return suspicion.per_request, suspicion.per_request * seen.bytes_each
     return suspicion.per_request, suspicion.bytes_per_request
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,3 +213,17 @@ def test_brackets_in_a_pattern_are_plain() -> None:
     """A holder's brackets are not a character class."""
     assert fits("app.x[…]", "app.x[…]")
     assert not fits("app.xa", "app.x[a]")
+
+
+def test_large_lost_blocks_are_native_and_small_ones_are_objects() -> None:
+    """A buffer that C code lost is one block of Python's allocator too: its size tells it from a small object."""
+    blocks = Suspicion(
+        Kind.LEAK, Status.CONFIRMED, "blocks", "allocated blocks", 1.0, route="POST /job", growth=9, requests=9
+    )
+    lost = Explanation(holder="outside Python", site=Site("shop.py", 32, "job"), bytes_each=6001)
+    native = compose(blocks, lost, {}, NOTHING)
+    assert (native.kind, native.bytes_per_request) == (Kind.NATIVE, 6001.0)
+    heap = dataclasses.replace(blocks, kind=Kind.NATIVE, key="heap", name="C heap in use", bytes_per_request=6016.0)
+    assert compose(heap, lost, {}, NOTHING).fingerprint == native.fingerprint
+    small = compose(blocks, dataclasses.replace(lost, bytes_each=64), {}, NOTHING)
+    assert small.kind is Kind.LEAK
