@@ -2,8 +2,7 @@
 
 from leakguard.observer.allocations import Burst
 from leakguard.observer.explain import prepare
-from leakguard.observer.forked import forking
 from leakguard.observer.observer import Observer
 from leakguard.observer.question import Question
 
-__all__ = ["Burst", "Observer", "Question", "forking", "prepare"]
+__all__ = ["Burst", "Observer", "Question", "prepare"]

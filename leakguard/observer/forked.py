@@ -68,14 +68,6 @@ def impossible() -> str | None:
     return None
 
 
-_copied = False
-
-
-def forking() -> bool:
-    """Tell whether this process is a copy that only looks. No at-fork hook runs in one, so a hook sees ``False``."""
-    return _copied
-
-
 class Copy:
     """One forked copy at work. Made with ``Copy.begin``; every method is cheap and none of them waits."""
 
@@ -188,8 +180,6 @@ def _fork(look: Callable[[], None]) -> tuple[int, float]:
 
 def _look(work: Work, seconds: float, answer: int, parent: int) -> None:
     """Run in the copy: seal it, look, answer, vanish. Never returns."""
-    global _copied
-    _copied = True
     try:
         sys.setswitchinterval(seconds + 1)
         seal.seal(answer, parent, seconds + _ALARM_LATER)
