@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from leakguard.config import Config, Level, Options
 from leakguard.guard import Guard, in_worker, obtain, on_fork
 from leakguard.probes.failures import cause_of
-from leakguard.probes.requests import KEY, Passage, Sentinel, current
+from leakguard.probes.requests import KEY, Passage, Sentinel
 from leakguard.probes.routes import ROUTE, read_wsgi
 
 if typing.TYPE_CHECKING:
@@ -64,7 +64,6 @@ class LeakGuardWSGI:
         environ[KEY] = sentinel = Sentinel()
         passage.ref = weakref.ref(sentinel)
         del sentinel  # only the environ may keep it
-        current.set(passage)
         passage.thread = threading.get_ident()
         guard.requests.begin(passage)
 
@@ -72,7 +71,8 @@ class LeakGuardWSGI:
             status: str, headers: list[tuple[str, str]], exc_info: typing.Any = None, /
         ) -> typing.Callable[[bytes], object]:
             passage.status = int(status[:3])
-            _read_werkzeug(environ)
+            if "werkzeug.request" in environ:
+                _read_werkzeug(environ)
             if guard.drain.closing:
                 guard.close_wsgi(environ, start_response)
             return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
@@ -81,33 +81,33 @@ class LeakGuardWSGI:
             response = self.app(environ, observed_start)
         except Exception as error:
             passage.cause = cause_of(error)
-            _end(guard, passage, environ)
+            _end(guard, passage)
             raise
         except BaseException:
-            _end(guard, passage, environ)
+            _end(guard, passage)
             raise
+        form = type(response)
+        if form is list or form is tuple:
+            return _SizedAnswer(response, guard, passage)
         _read_django(environ, response)
-        if type(response) is environ.get("wsgi.file_wrapper"):
+        if form is environ.get("wsgi.file_wrapper"):
             # The server sends files by itself (sendfile, uWSGI's offload) only when it gets back its own wrapper.
             passage.answered = time.perf_counter()
-            _end(guard, passage, environ)
+            _end(guard, passage)
             return response
-        answer = _SizedAnswer if type(response) in {list, tuple} else _Answer
-        return answer(response, guard, passage, environ)
+        return _Answer(response, guard, passage)
 
 
-def _end(guard: Guard, passage: Passage, environ: WSGIEnvironment) -> None:
-    read_wsgi(passage, environ)
+def _end(guard: Guard, passage: Passage) -> None:
+    read_wsgi(passage, passage.scope)
     guard.requests.finish(passage)
 
 
 def _read_werkzeug(environ: WSGIEnvironment) -> None:
     """Put Flask's rule into the environ; Flask takes its request out of the environ before the app returns."""
-    request = environ.get("werkzeug.request")
-    if request is not None:
-        rule = getattr(getattr(request, "url_rule", None), "rule", None)
-        if isinstance(rule, str):
-            environ[ROUTE] = rule
+    rule = getattr(getattr(environ["werkzeug.request"], "url_rule", None), "rule", None)
+    if isinstance(rule, str):
+        environ[ROUTE] = rule
 
 
 def _read_django(environ: WSGIEnvironment, response: object) -> None:
@@ -124,13 +124,12 @@ def _read_django(environ: WSGIEnvironment, response: object) -> None:
 class _Answer:
     """The response iterable with its end observed: counts the request when closed, records what iterating raises."""
 
-    __slots__ = ("_environ", "_guard", "_passage", "_response")
+    __slots__ = ("_guard", "_passage", "_response")
 
-    def __init__(self, response: Iterable[bytes], guard: Guard, passage: Passage, environ: WSGIEnvironment) -> None:
+    def __init__(self, response: Iterable[bytes], guard: Guard, passage: Passage) -> None:
         self._response = response
         self._guard = guard
         self._passage: Passage | None = passage
-        self._environ = environ
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -149,19 +148,27 @@ class _Answer:
                 closer()
         finally:
             if passage is not None:
-                _end(self._guard, passage, self._environ)
+                _end(self._guard, passage)
 
     def __del__(self) -> None:
         # A server that forgets to close would leave the request in flight for ever.
-        passage, self._passage = self._passage, None
-        if passage is not None:
-            _end(self._guard, passage, self._environ)
+        if self._passage is not None:
+            _end(self._guard, self._passage)
 
 
 class _SizedAnswer(_Answer):
-    """An answer of known length: servers derive Content-Length from ``len() == 1``."""
+    """A list or a tuple: servers derive Content-Length from ``len() == 1``. Neither raises, neither is closed."""
 
     __slots__ = ()
 
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._response)
+
     def __len__(self) -> int:
         return len(typing.cast("list[bytes]", self._response))
+
+    def close(self) -> None:
+        """Count the request as ended; once."""
+        passage, self._passage = self._passage, None
+        if passage is not None:
+            _end(self._guard, passage)

@@ -159,8 +159,9 @@ class RequestTable:
         if not self._folding.acquire(blocking=False):
             return
         try:
+            fold_one, pop = self._fold_one, self.ended.popleft  # what a request costs is half spent in here
             for _ in range(len(self.ended)):
-                self._fold_one(self.ended.popleft())
+                fold_one(pop())
             if sweep:
                 self._drop_dead()
         except IndexError:
@@ -176,16 +177,18 @@ class RequestTable:
         if tally is None:
             tally = self._tallies[route] = _Tally()
         tally.count += 1
-        if passage.status >= 500 or passage.cause is not None:
+        cause = passage.cause
+        if cause is not None or passage.status >= 500:
             tally.errors += 1
         elapsed = ((passage.answered or passage.ended) - passage.began) * 1000
         number = latency.bucket(elapsed)
         tally.buckets[number] = tally.buckets.get(number, 0) + 1
-        tally.longest = max(tally.longest, elapsed)
-        if passage.cause is not None:
-            self._note_cause(passage.cause, route)
+        if elapsed > tally.longest:  # noqa: PLR1730 - max() costs 80 ns more per request
+            tally.longest = elapsed
+        if cause is not None:
+            self._note_cause(cause, route)
         if passage.ref() is not None:
-            self._follow(Survivor(passage.ref, route, passage.cause, passage.ended))
+            self._follow(Survivor(passage.ref, route, cause, passage.ended))
 
     def _note_cause(self, cause: Cause, route: str) -> None:
         if self._on_cause is None:

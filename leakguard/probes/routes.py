@@ -70,26 +70,24 @@ class RouteNames:
     def __init__(self) -> None:
         self.endpoints: dict[str, Site] = {}
         self._names: set[str] = set()
-        self._templates: dict[tuple[str, str], str] = {}
+        self._of_template = functools.lru_cache(maxsize=MAX_ROUTES)(self._bounded)
+        self._of_path = functools.lru_cache(maxsize=2 * MAX_ROUTES)(self._normalised)
 
     def of_passage(self, passage: Passage) -> str:
         """Return the name of an ended passage's route, such as ``POST /telemetry`` or ``GET /bans/{player}``."""
-        name = self._name(passage)
+        template, path = passage.template, passage.path
+        if template is None and type(path) is str:
+            name = self._of_path(passage.method, path[: 2 * MAX_LENGTH])
+        elif type(template) is str and not passage.root:
+            name = self._of_template(passage.method, template)
+        else:
+            name = self._bounded(passage.method, self._path_of(passage))
         if passage.endpoint is not None and name not in self.endpoints:
             self._note_endpoint(name, passage.endpoint)
         return name
 
-    def _name(self, passage: Passage) -> str:
-        template = passage.template
-        if isinstance(template, str) and not passage.root:
-            key = (passage.method, template)
-            name = self._templates.get(key)
-            if name is None:
-                name = self._bounded(passage.method, template)
-                if len(self._templates) < MAX_ROUTES:
-                    self._templates[key] = name
-            return name
-        return self._bounded(passage.method, self._path_of(passage))
+    def _normalised(self, method: str, path: str) -> str:
+        return self._bounded(method, UNMATCHED if path == UNMATCHED else normalise(path))
 
     def _note_endpoint(self, name: str, endpoint: object) -> None:
         """Remember where the code of a route's endpoint begins: allocation tracebacks are matched with it."""
@@ -105,7 +103,7 @@ class RouteNames:
             return normalise(_unfilled(str(root), filled), keep_templates=True) + passage.template
         if isinstance(path, tuple):  # an endpoint without its route: put the parameters' names back
             return normalise(_unfilled(str(path[0]), path[1] or {}), keep_templates=True)
-        return UNMATCHED if path == UNMATCHED else normalise(str(path))
+        return normalise(str(path))
 
     def _bounded(self, method: str, path: str) -> str:
         name = f"{method if method in _METHODS else 'OTHER'} {path[:MAX_LENGTH]}"
