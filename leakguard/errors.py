@@ -3,6 +3,7 @@
 LeakGuardError
 ├── ConfigError        an option has a value that it cannot have (also a ValueError)
 ├── JournalError       the journal cannot be read or is not ours
+├── MissingExtraError  what was asked for needs a package that is not installed
 ├── NotMeasuredError   nothing could be measured, so nothing can be said
 └── LeaksFoundError    an assertion about leaks failed (also an AssertionError)
 
@@ -41,6 +42,20 @@ class ConfigError(LeakGuardError, ValueError):
 
 class JournalError(LeakGuardError):
     """The journal cannot be opened, read or understood."""
+
+
+class MissingExtraError(LeakGuardError):
+    """What was asked for needs a package that is not installed.
+
+    Args:
+        what: that was asked for, in the plural: ``the HTML report and the page``.
+        package: that they need.
+        extra: of the distribution that brings it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} need {package}; install the extra '{extra}': pip install 'leakguard-middleware[{extra}]'")
+        self.extra = extra
 
 
 class NotMeasuredError(LeakGuardError):

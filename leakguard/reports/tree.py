@@ -14,7 +14,7 @@ def draw(finding: Finding) -> list[str]:
     chain = [safe(edge) for edge in finding.chain]
     if not chain:
         return []
-    suspect = _suspect(finding)
+    suspect = suspect_edge(finding)
     lines = []
     for number, edge in enumerate(chain):
         mark = "┬ " if number == 0 and len(chain) > 1 else "╰→ " if number == len(chain) - 1 else "├─ "
@@ -27,7 +27,7 @@ def draw(finding: Finding) -> list[str]:
     return lines
 
 
-def _suspect(finding: Finding) -> int | None:
+def suspect_edge(finding: Finding) -> int | None:
     """Return which edge names the holder: the last that ends in just its name, else the last that has it at all."""
     if not finding.holder:
         return None
