@@ -5,7 +5,7 @@ from __future__ import annotations
 from leakguard.records import Finding, Kind, Status
 from leakguard.reports.escape import safe
 from leakguard.reports.model import Report
-from leakguard.reports.sentence import OUTSIDE
+from leakguard.reports.sentence import OUTSIDE, Quote
 
 _GENERAL = {
     Kind.GC_DEBT: "Break the reference cycle through the request (a closure, or an exception that is kept with its traceback).",
@@ -15,19 +15,19 @@ _GENERAL = {
 }
 
 
-def advise(finding: Finding) -> list[str]:
+def advise(finding: Finding, quote: Quote = safe) -> list[str]:
     """Return what to do about one finding, the nearest thing first."""
     steps = []
     if finding.status is Status.SUSPECT:
         steps.append("Wait for a second window to agree, or look closer now: LEAKGUARD_LEVEL=trace.")
     if finding.error is not None:
         raised = finding.error.partition(" at ")
-        where = f" at {safe(raised[2])}" if raised[2] else ""
+        where = f" at {quote(raised[2])}" if raised[2] else ""
         steps.append(
-            f"Handle {safe(raised[0])}{where}, and let go of the request there: `finally`, or an error handler."
+            f"Handle {quote(raised[0])}{where}, and let go of the request there: `finally`, or an error handler."
         )
     if finding.kind is Kind.TASKS:
-        where = f" at {safe(str(finding.site))}" if finding.site else ""
+        where = f" at {quote(str(finding.site))}" if finding.site else ""
         steps.append(f"Give what the tasks wait for{where} a timeout, or cancel them when their request ends.")
     elif finding.kind is Kind.NATIVE or finding.holder == OUTSIDE:
         steps.append("Look for a C extension that allocates per request and does not free; update it or its wrapper.")
@@ -35,7 +35,7 @@ def advise(finding: Finding) -> list[str]:
         steps.append(_GENERAL[finding.kind])
     elif finding.holder is not None:
         steps.append(
-            f"Remove entries from {safe(finding.holder)} when they are done with, or bound it (maxlen, maxsize, weakref)."
+            f"Remove entries from {quote(finding.holder)} when they are done with, or bound it (maxlen, maxsize, weakref)."
         )
     if finding.site is None and finding.kind in {Kind.LEAK, Kind.RETAINED_REQUESTS, Kind.NATIVE}:
         steps.append(

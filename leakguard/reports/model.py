@@ -11,7 +11,7 @@ from leakguard.detection.doctor import diagnose
 from leakguard.detection.verdict import conclude, seconds_to
 from leakguard.journal.story import Story, WorkerStory
 from leakguard.probes import latency
-from leakguard.records import Cost, Finding, Hypothesis, Kind, Sketch, Verdict, Window
+from leakguard.records import Cost, Failure, Finding, Hypothesis, Kind, Site, Sketch, Stuck, Verdict, Window
 
 CLEAN, FINDINGS, USAGE, NOT_MEASURED = 0, 1, 2, 3
 """Exit codes of ``leakguard report``."""
@@ -88,6 +88,23 @@ class Report:
                     kept += route.retained
                     ended += sum(route.retained_by_failure.get(fingerprint, 0) for fingerprint in errors)
         return 0 < kept <= ended
+
+    def failure_of(self, finding: Finding) -> Failure | None:
+        """Return the unhandled error that the finding's requests ended in, if it was recorded."""
+        return next((failure for failure in self.story.failures if str(failure) == finding.error), None)
+
+    @property
+    def stuck(self) -> tuple[Stuck, ...]:
+        """Requests without an answer and leftover tasks, as each worker's last window saw them; the oldest first."""
+        groups: dict[tuple[str, str, Site | None], list[Stuck]] = {}
+        for each in self.story.workers:
+            for entry in each.windows[-1].stuck if each.windows else ():
+                groups.setdefault((entry.kind, entry.route, entry.where), []).append(entry)
+        joined = [
+            Stuck(route, max(entry.age for entry in group), where, kind, sum(entry.count for entry in group))
+            for (kind, route, where), group in groups.items()
+        ]
+        return tuple(sorted(joined, key=lambda entry: -entry.age))
 
     @property
     def exit_code(self) -> int:

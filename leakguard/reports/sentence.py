@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from leakguard.records import Finding, Kind
 from leakguard.reports.escape import safe
 from leakguard.units import format_size
 
 OUTSIDE = "outside Python"
 
+Quote = Callable[[str], str]
+"""How a format makes a name harmless that comes from a client or from the host's code."""
 
-def describe(finding: Finding, alike: bool = False) -> str:
+
+def describe(finding: Finding, alike: bool = False, quote: Quote = safe) -> str:
     """Return a finding as one sentence, such as ``POST /telemetry: 1 request kept per failed request, held by …``.
 
     Args:
         finding: what to say.
         alike: all of the kept requests ended in the finding's error, not just most of them.
+        quote: makes each name harmless where the sentence is shown; for a terminal by default.
     """
-    parts = [_what(finding)]
-    parts += [part for part in (_holder(finding), _site(finding), _each(finding)) if part]
-    text = ", ".join(parts) + _error(finding, alike) + "."
+    parts = [_what(finding, quote)]
+    parts += [part for part in (_holder(finding, quote), _site(finding, quote), _each(finding)) if part]
+    text = ", ".join(parts) + _error(finding, alike, quote) + "."
     if finding.route is not None:
-        return f"{safe(finding.route)}: {text}"
+        return f"{quote(finding.route)}: {text}"
     return text[0].upper() + text[1:]
 
 
@@ -31,7 +37,7 @@ def amount(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.1f}"
 
 
-def _what(finding: Finding) -> str:
+def _what(finding: Finding, quote: Quote) -> str:
     rate = finding.per_request
     per = "failed request" if finding.failed else "request"
     size = f"{format_size(finding.bytes_per_request)} per request" if finding.bytes_per_request else None
@@ -52,31 +58,29 @@ def _what(finding: Finding) -> str:
         case Kind.ALLOCATOR:
             return f"freed memory is not returned to the system{', ' + size if size else ''}"
         case _:
-            return f"{_counted(rate, _thing(finding))} kept per {per}"
-
-
-def _thing(finding: Finding) -> str:
-    return safe(finding.type) if finding.type else "object"
+            if finding.type is not None and "." in finding.type:
+                return f"{'' if rate is None else f'{amount(rate)} '}{quote(finding.type)} kept per {per}"
+            return f"{_counted(rate, quote(finding.type) if finding.type else 'object')} kept per {per}"
 
 
 def _counted(rate: float | None, noun: str) -> str:
     if rate is None:
         return f"{noun}s"
     number = amount(rate)
-    return f"{number} {noun}" if number == "1" or "." in noun else f"{number} {noun}s"
+    return f"{number} {noun}" if number == "1" else f"{number} {noun}s"
 
 
 def _s(rate: float | None) -> str:
     return "s" if rate is not None and amount(rate) == "1" else ""
 
 
-def _holder(finding: Finding) -> str | None:
+def _holder(finding: Finding, quote: Quote) -> str | None:
     if finding.holder is None:
         return None
     if finding.holder == OUTSIDE:
         return "held outside Python (a C extension)"
     kind = _holder_type(finding)
-    return f"held by {safe(finding.holder)}" + (f" ({safe(kind)})" if kind else "")
+    return f"held by {quote(finding.holder)}" + (f" ({quote(kind)})" if kind else "")
 
 
 def _holder_type(finding: Finding) -> str | None:
@@ -88,11 +92,11 @@ def _holder_type(finding: Finding) -> str | None:
     return None
 
 
-def _site(finding: Finding) -> str | None:
+def _site(finding: Finding, quote: Quote) -> str | None:
     if finding.site is None:
         return None
     verb = "waiting" if finding.kind is Kind.TASKS else "allocated"
-    return f"{verb} at {safe(str(finding.site))}"
+    return f"{verb} at {quote(str(finding.site))}"
 
 
 def _each(finding: Finding) -> str | None:
@@ -103,7 +107,7 @@ def _each(finding: Finding) -> str | None:
     return f"{format_size(finding.bytes_per_request)} per request"
 
 
-def _error(finding: Finding, alike: bool) -> str:
+def _error(finding: Finding, alike: bool, quote: Quote) -> str:
     if finding.error is None:
         return ""
-    return f"; {'all' if alike else 'most'} ended in {safe(finding.error)}"
+    return f"; {'all' if alike else 'most'} ended in {quote(finding.error)}"
