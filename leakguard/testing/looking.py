@@ -19,6 +19,7 @@ from leakguard.probes.tasks import where_task, where_thread
 from leakguard.records import Census, Explanation, Kind, Site
 from leakguard.testing import quiet
 from leakguard.testing.suspects import Looks
+from leakguard.testing.tempfiles import FILES
 
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
@@ -55,7 +56,7 @@ class Looker:
             deadline=_DEADLINE,
             available=lambda: find_limit().available,
             rss=self._process.rss,
-            own=lambda: [self, caller, self._burst, self._process],
+            own=lambda: [self, caller, self._burst, self._process, FILES],
         )
 
     async def look(self, calls: int) -> Looks:
@@ -132,6 +133,7 @@ def _places() -> dict[str, Site]:
     except RuntimeError:  # no loop runs: a plain callable
         tasks = []
     found["tasks"] = _commonest(where_task(task) for task in tasks[:_MOST_PLACES])
+    found["files"] = FILES.where()
     return {name: site for name, site in found.items() if site is not None}
 
 

@@ -13,6 +13,8 @@ from leakguard.detection.rate_law import Attempt, Trend
 from leakguard.probes.process import ProcessProbe
 from leakguard.records import Reading
 from leakguard.testing import quiet
+from leakguard.testing.resources import children
+from leakguard.testing.tempfiles import FILES
 
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
@@ -38,7 +40,11 @@ QUANTITIES = (
     Quantity("threads", "threads"),
     Quantity("fds", "descriptors"),
     Quantity("tasks", "asyncio tasks"),
+    Quantity("processes", "child processes"),
+    Quantity("files", "temporary files"),
 )
+
+_PROCESSES, _FILES = len(QUANTITIES) - 2, len(QUANTITIES) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ class Gauge:
         quiet.settle()
         reading: Reading = self._probe.read(tasks=_tasks())
         for index, quantity in enumerate(QUANTITIES):
-            levels[index] = getattr(reading, quantity.name) or 0
+            levels[index] = getattr(reading, quantity.name, None) or 0
+        levels[_PROCESSES], levels[_FILES] = len(children()), FILES.left()
 
     def close(self) -> None:
         """Give the descriptor back."""

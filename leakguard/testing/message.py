@@ -18,15 +18,22 @@ _NOUN = {
     Kind.TASKS: "asyncio tasks that never end",
     Kind.DESCRIPTORS: "open descriptors",
 }
+_MADE = {"temporary file": "made"}
 
 
-def tell(measurement: Measurement, findings: Sequence[Finding], why: str | None = None) -> str:
+def tell(
+    measurement: Measurement,
+    findings: Sequence[Finding],
+    why: str | None = None,
+    forgive: str = "assert_no_leaks(..., ignore=[{}])",
+) -> str:
     """Return the message for the findings of one check, the gravest first.
 
     Args:
         measurement: what was measured.
         findings: what is not forgiven; at least one.
         why: what stood in the way of looking for the holder, if something did.
+        forgive: where rules go; ``{}`` stands for them.
     """
     shown, more = findings[:MOST_FINDINGS], len(findings) - MOST_FINDINGS
     parts = [_story(finding, why) for finding in shown]
@@ -36,7 +43,7 @@ def tell(measurement: Measurement, findings: Sequence[Finding], why: str | None 
     parts.append(f"{rate_law.contract(measurement.n)}; {words.plural(measurement.calls, 'call')} were made")
     forgiving = ", ".join(f'"{rule}"' for finding in shown if (rule := _rule(finding)) is not None)
     if forgiving:
-        parts.append(f"if it is meant to stay, forgive it by name: assert_no_leaks(..., ignore=[{forgiving}])")
+        parts.append(f"if it is meant to stay, forgive it by name: {forgive.format(forgiving)}")
     return "\n\n".join(parts)
 
 
@@ -48,7 +55,7 @@ def sentence(finding: Finding) -> str:
     elif finding.holder is not None and finding.holder != OUTSIDE:
         said.append(f"held by {finding.holder}")
     if finding.site is not None:
-        verb = "waiting" if finding.kind in {Kind.TASKS, Kind.THREADS} else "allocated"
+        verb = "waiting" if finding.kind in {Kind.TASKS, Kind.THREADS} else _MADE.get(finding.type or "", "allocated")
         said.append(f"{verb} at {finding.site} in {finding.site.function}")
     if finding.kind is not Kind.NATIVE and finding.bytes_per_request and finding.per_request:
         said.append(f"{format_size(finding.bytes_per_request / finding.per_request)} each")

@@ -19,7 +19,15 @@ MOST_SUSPECTS = 4
 """Containers or types asked about in one deep look; what leaks per call rarely has more than one holder."""
 
 _IN_STEP = 0.25
-_COUNTED = {"tasks": Kind.TASKS, "threads": Kind.THREADS, "fds": Kind.DESCRIPTORS}
+_COUNTED = {
+    "tasks": Kind.TASKS,
+    "threads": Kind.THREADS,
+    "fds": Kind.DESCRIPTORS,
+    "processes": Kind.LEAK,
+    "files": Kind.LEAK,
+}
+_TYPED = {"processes": "child process", "files": "temporary file"}
+_HOLDING = {"processes": ("Popen", "Process"), "files": ("",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def relate(
         beside = [
             (s, e) for s, e in explained if isinstance(s.key, int) and _close(s.per_request, suspicion.per_request)
         ]
-        holders = [(s, e) for s, e in beside if _holds(s, e, suspicion.kind)]
+        holders = [(s, e) for s, e in beside if _holds(s, e, suspicion)]
         taken.update(s.key for s, _ in beside)
         said = tuple(reason for s, e in beside if (s, e) not in holders[:1] for reason in s.reasons)
         holder = holders[0][0].holder if holders else None
@@ -86,13 +94,14 @@ def relate(
     return out + [(s, e) for s, e in explained if s not in counted and s.key not in taken]
 
 
-def _holds(container: Suspicion, seen: Explanation | None, kind: Kind) -> bool:
+def _holds(container: Suspicion, seen: Explanation | None, counted: Suspicion) -> bool:
     if container.name.partition(".")[0].lstrip("_") in sys.stdlib_module_names:
         return False  # where the interpreter itself keeps count of them
-    if kind is Kind.DESCRIPTORS:
+    if counted.kind is Kind.DESCRIPTORS:
         return True  # numbers, files, sockets: anything may stand for a descriptor
-    noun = "Task" if kind is Kind.TASKS else "Thread"
-    return seen is not None and any(noun in name for name in (seen.type or "", *seen.also_types))
+    nouns = _HOLDING.get(str(counted.key)) or ("Task" if counted.kind is Kind.TASKS else "Thread",)
+    types = (seen.type or "", *seen.also_types) if seen is not None else ()
+    return any(noun in name for name in types for noun in nouns)
 
 
 def _counted(measurement: Measurement, name: str, looks: Looks) -> Suspicion:
@@ -102,7 +111,8 @@ def _counted(measurement: Measurement, name: str, looks: Looks) -> Suspicion:
         kind=kind,
         status=Status.CONFIRMED,
         key=name,
-        name=str(kind),
+        name=_TYPED.get(name, str(kind)),
+        type=_TYPED.get(name),
         per_request=attempt.per_call,
         count=attempt.total,
         reasons=(f"{words.count(attempt.total)} more in {words.count(attempt.all_calls)} calls",),

@@ -1,0 +1,62 @@
+"""Resources beside memory, as the kernel knows them: what descriptors lead to, and which child processes there are."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+_NOUNS = (
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISDIR, "directory"),
+    (stat.S_ISREG, "file"),
+    (stat.S_ISCHR, "device"),
+)
+
+
+def children() -> frozenset[int]:
+    """Return the process ids of this process's children, those that ended and were not waited for included.
+
+    Costs some microseconds per thread on Linux; elsewhere psutil looks through all processes.
+    """
+    try:
+        threads = os.listdir("/proc/self/task")  # noqa: PTH208 - a path per entry for nothing
+        texts = [Path(f"/proc/self/task/{thread}/children").read_bytes() for thread in threads]
+    except OSError:  # no such file here, or a thread ended between the two calls
+        return _children_by_psutil()
+    return frozenset(int(pid) for text in texts for pid in text.split())
+
+
+def _children_by_psutil() -> frozenset[int]:
+    import psutil
+
+    try:
+        return frozenset(child.pid for child in psutil.Process().children())
+    except (psutil.Error, OSError):
+        return frozenset()
+
+
+def descriptors() -> dict[int, tuple[int, int]]:
+    """Return the open descriptors with the identity of what each leads to; empty where that cannot be known."""
+    found: dict[int, tuple[int, int]] = {}
+    try:
+        numbers = os.listdir("/proc/self/fd")  # noqa: PTH208 - as above
+    except OSError:
+        return found
+    for number in map(int, numbers):
+        try:
+            status = os.fstat(number)
+        except OSError:  # the listing's own
+            continue
+        found[number] = (status.st_dev, status.st_ino)
+    return found
+
+
+def noun(descriptor: int) -> str:
+    """Return what an open descriptor leads to, in one word: ``socket``, ``pipe``, ``file``. Never its name."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return "descriptor"
+    return next((word for fits, word in _NOUNS if fits(mode)), "descriptor")

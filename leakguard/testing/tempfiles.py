@@ -1,0 +1,85 @@
+"""Temporary files that were made and not removed, with the line that made each.
+
+The interpreter announces what ``tempfile`` makes (the audit events ``tempfile.mkstemp`` and ``tempfile.mkdtemp``), so nothing
+is searched and no other process's files are counted. An audit hook cannot be taken out again: it goes in with the first
+recording, and while nobody records it returns at once (60 ns for each event of the interpreter).
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import sys
+from collections.abc import Iterator
+
+from leakguard.probes.code import own_first
+from leakguard.records import Site
+
+_EVENTS = frozenset({"tempfile.mkstemp", "tempfile.mkdtemp"})
+_DEEPEST = 64
+
+
+class TempFiles:
+    """Records the temporary files and directories made while it is on. Keeps at most ``MOST`` of those that still exist."""
+
+    MOST = 20_000
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._hooked = False
+        self._made: dict[str, Site | None] = {}
+
+    def __enter__(self) -> TempFiles:
+        """Begin to record; several may, and recording ends with the last of them."""
+        if not self._hooked:
+            self._hooked = True
+            sys.addaudithook(self._note)
+        self._users += 1
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End recording for one of those who began it, and forget everything with the last."""
+        self._users -= 1
+        if not self._users:
+            self._made.clear()
+
+    def left(self) -> int:
+        """Return how many still exist. Costs one system call for each that does; those that are gone are forgotten."""
+        made = self._made
+        for path in [path for path in made if not os.path.lexists(path)]:
+            made.pop(path, None)
+        return len(made)
+
+    def where(self) -> Site | None:
+        """Return the line that made most of those that still exist; ``None`` when none does."""
+        counted = collections.Counter(site for site in self._made.values() if site is not None)
+        return counted.most_common(1)[0][0] if counted else None
+
+    def names(self) -> frozenset[str]:
+        """Return the paths of those that still exist, to compare later."""
+        self.left()
+        return frozenset(self._made)
+
+    def places(self, names: frozenset[str]) -> list[Site | None]:
+        """Return the lines that made these."""
+        return [self._made.get(name) for name in names]
+
+    def _note(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self._users or event not in _EVENTS or len(self._made) >= self.MOST:
+            return
+        path = arguments[0]
+        if isinstance(path, str | bytes):
+            self._made[os.fsdecode(path)] = own_first(_stack())
+
+
+FILES = TempFiles()
+"""The one recorder of the process, for audit hooks stay."""
+
+
+def _stack() -> Iterator[tuple[str, int, str]]:
+    frame = sys._getframe(2)
+    for _ in range(_DEEPEST):
+        yield frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+        if frame.f_back is None:
+            return
+        frame = frame.f_back
