@@ -5,6 +5,7 @@ LeakGuardError
 ├── JournalError       the journal cannot be read or is not ours
 ├── MissingExtraError  what was asked for needs a package that is not installed
 ├── NotMeasuredError   nothing could be measured, so nothing can be said
+│   └── OutOfTimeError the deadline came before a judgement
 └── LeaksFoundError    an assertion about leaks failed (also an AssertionError)
 
 Inside a running app none of them ever reaches the host: they are for start-up, the command line and tests.
@@ -60,6 +61,10 @@ class MissingExtraError(LeakGuardError):
 
 class NotMeasuredError(LeakGuardError):
     """Nothing was measured; the caller must not print this as clean."""
+
+
+class OutOfTimeError(NotMeasuredError):
+    """The deadline came before a judgement."""
 
 
 class LeaksFoundError(LeakGuardError, AssertionError):
