@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import time
 import typing
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def render_page(report: Report) -> str:
     Raises:
         MissingExtraError: without Jinja, which the extra ``html`` brings.
     """
-    return _render("page.html", report, scripts=PAGE_SCRIPTS, styles=STYLES)
+    return _render("page.html", report, scripts=PAGE_SCRIPTS, styles=STYLES, now=time.time())
 
 
 def render_notice(title: str, sentence: str, *, form: bool = False, again: float | None = None) -> str:
@@ -88,6 +89,7 @@ def _hashes(texts: list[str]) -> str:
 def _environment() -> jinja2.Environment:
     try:
         import jinja2
+        import markupsafe
     except ImportError:
         raise MissingExtraError("the HTML report and the page", "Jinja", "html") from None
 
@@ -104,4 +106,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(words.FILTERS)
+    environment.filters["asset"] = markupsafe.Markup  # our own files, and nothing else
     return environment

@@ -7,6 +7,7 @@ coarse where there is none: zooming into the last hour shows what the journal ha
 from __future__ import annotations
 
 import bisect
+import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -117,7 +118,7 @@ def _against(timed: Sequence[Timed]) -> Json:
     steps = max(min(MAX_STEPS, len(ordered) // 3), 1)
     borders = [number * len(ordered) // steps for number in range(steps + 1)]
     groups: dict[float, list[Sketch]] = {}
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in itertools.pairwise(borders):
         level = statistics.median(window.reading.rss for window, _ in ordered[start:end])
         groups.setdefault(round(level / MIB, 1), []).extend(sketch for _, sketch in ordered[start:end])
     return {"memory": list(groups), **_quantiles([latency.merge(sketches) for sketches in groups.values()])}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from leakguard.records import Finding, Kind, Recycle
 from leakguard.reports import about, advice, sections, tree, words
 from leakguard.reports.html.series import colours
+from leakguard.reports.html.words import name
 from leakguard.reports.model import Report, WorkerState
 from leakguard.reports.sentence import describe
 from leakguard.units import format_duration, format_size
@@ -112,7 +113,7 @@ def view(report: Report) -> View:
         recycles=tuple(reversed(report.story.recycles[-MAX_RECYCLES:])),
         memory_said=_memory_said(report),
         times_said=_times_said(report),
-        stuck=sections.stuck(report).items,
+        stuck=sections.stuck(report, name).items,
         notes=sections.notes(report).items,
         cost=" ".join(sections.cost(report).said),
         next_steps=tuple(advice.next_steps(report)),
@@ -121,7 +122,7 @@ def view(report: Report) -> View:
 
 def _answer(report: Report) -> list[str]:
     if report.fresh:
-        return [describe(report.fresh[0], report.alike(report.fresh[0]))]
+        return [describe(report.fresh[0], report.alike(report.fresh[0]), name)]
     return list(report.verdict.reasons) or ["Nothing grows with the requests."]
 
 
@@ -164,13 +165,13 @@ def _ceiling_reached(running: Sequence[WorkerState]) -> Figure:
 def _told(finding: Finding, report: Report) -> Told:
     return Told(
         finding=finding,
-        sentence=describe(finding, report.alike(finding)),
+        sentence=describe(finding, report.alike(finding), name),
         marks=(
             finding.kind.value,
-            *about.marks(finding, report)[1:-1],
+            *about.marks(finding, report, name)[1:-1],
         ),  # the first and the last have a place of their own
         chain=_chain(finding),
-        held=about.held(finding),
+        held=about.held(finding, name),
         steps=tuple(advice.advise(finding)),
     )
 
