@@ -14,6 +14,7 @@ COMMANDS = {
     "report": "leakguard.cli.report",
     "doctor": "leakguard.cli.doctor",
     "config": "leakguard.cli.config",
+    "check": "leakguard.cli.check",
     "demo": "leakguard.cli.demo",
 }
 

@@ -1,0 +1,1 @@
+"""Clients in the process: each speaks one interface as a server does."""
