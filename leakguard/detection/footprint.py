@@ -18,10 +18,16 @@ _NO_FAILURES: MappingProxyType[str, int] = MappingProxyType({})
 _NO_PAUSES = Pauses()
 
 
-def slim(window: Window) -> Window:
-    """Return what judging needs of a window: without latency sketches, pauses and the load of the loop."""
+def slim(window: Window, *, own_blocks: int = 0) -> Window:
+    """Return what judging needs of a window: without latency sketches, pauses and the load of the loop.
+
+    Args:
+        window: as it was closed.
+        own_blocks: how many of the allocated blocks came with leakguard's own imports since the worker began.
+    """
     routes = tuple(_slim_route(route) for route in window.routes)
-    return dataclasses.replace(window, routes=routes, pauses=_NO_PAUSES, loop=None)
+    low = window.blocks_low - own_blocks if window.blocks_low > own_blocks else window.blocks_low
+    return dataclasses.replace(window, routes=routes, pauses=_NO_PAUSES, loop=None, blocks_low=low)
 
 
 def _slim_route(route: RouteCount) -> RouteCount:

@@ -16,11 +16,13 @@ from leakguard.config import unknown_variables
 from leakguard.guard.cost import CostMeter
 from leakguard.guard.fence import Fence, log
 from leakguard.guard.inquiry import Inquiry
+from leakguard.guard.pace import Pace
 from leakguard.guard.vitals import Vitals
 from leakguard.journal import open_journal
+from leakguard.journal.ladder import merge
 from leakguard.observer import Observer
 from leakguard.probes.limits import find_limit
-from leakguard.records import Recycle, Relief, Worker
+from leakguard.records import Recycle, Relief, Window, Worker
 from leakguard.recycling.close import close_wsgi
 from leakguard.recycling.recycler import Recycler
 
@@ -29,9 +31,6 @@ if typing.TYPE_CHECKING:
 
     from leakguard.config import Config
 
-TICKS_PER_WINDOW = 5
-SHORTEST_TICK = 0.05
-LONGEST_TICK = 1.0
 LAST_WORDS = 3.0  # seconds that the end of a process waits for the guard's thread
 
 
@@ -68,12 +67,14 @@ class Guard:
             recall=self.journal.recall,
             siblings=lambda: self.recycler.server.workers or 1,
         )
+        self.pace = Pace(config.interval)
         self.cost = CostMeter()
         self.started = time.time()
         self.boot = secrets.token_hex(8)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._announced = False
+        self._unwritten: Window | None = None  # the windows since the last judgement, merged to one
 
     # ------------------------------------------------------------------------------- called by the integrations
 
@@ -111,16 +112,16 @@ class Guard:
     def _run(self) -> None:
         run = self.fence.run
         run("introduction", self._introduce)
-        tick = min(max(self.config.interval / TICKS_PER_WINDOW, SHORTEST_TICK), LONGEST_TICK)
-        window_ends = time.monotonic() + self.config.interval
-        while not self._stop.wait(tick):
+        pace = self.pace
+        while not self._stop.wait(pace.tick(time.monotonic())):
             run("vitals", self.vitals.tick)
+            pace.note(self.requests.total)
             run("readiness", self._announce)
             run("recycling", self.recycler.tick)
             run("abandoning", self.vitals.abandon_overdue)
             run("looking", self._look)
-            if time.monotonic() >= window_ends:
-                window_ends = max(window_ends + self.config.interval, time.monotonic() + tick)
+            if pace.window_due(now := time.monotonic()):
+                pace.window_closed(now)
                 run("window and journal", self._close_window)
         run("window and journal", self._close_window, leaving=True)
         run("looking", self.inquiry.close)
@@ -176,8 +177,13 @@ class Guard:
         window = run("window", self.vitals.close_window)
         if window is None:
             return
-        self.journal.window(window)
-        judged = run("judging", self.inquiry.take_window, window, self.failures.known(), leaving=leaving)
+        self.inquiry.note_window(window)
+        self._unwritten = window if self._unwritten is None else merge(self._unwritten, window)
+        if not self.pace.judging_due(time.monotonic(), window.requests) and not leaving:
+            return
+        self.journal.window(self._unwritten)
+        self._unwritten = None
+        judged = run("judging", self.inquiry.judge, self.failures.known(), leaving=leaving)
         for finding in judged or ():
             self.journal.finding(finding)
         for fingerprint in self.inquiry.told.take_withdrawn():

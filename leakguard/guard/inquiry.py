@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import time
 import typing
 from collections.abc import Callable, Sequence
@@ -69,6 +70,8 @@ class Inquiry:
         self.config = config
         self._recall = recall
         self._siblings = siblings
+        self.own_blocks = 0
+        self._prepared = False
         self._sure_since: float | None = None
         self.windows = Past[Window](MAX_WINDOWS)
         self.censuses = Past[Census](MAX_CENSUSES)
@@ -92,15 +95,16 @@ class Inquiry:
         """Take over what other workers found out, so that each leak costs one burst and not one per worker."""
         self._others = tuple(self._recall())
 
-    def take_window(
-        self, window: Window, failures: dict[str, Failure], *, leaving: bool = False
-    ) -> tuple[Finding, ...]:
-        """Judge with one more window and return the findings as they stand now.
+    def note_window(self, window: Window) -> None:
+        """Remember one more window."""
+        self.windows.add(slim(window, own_blocks=self.own_blocks))
+
+    def judge(self, failures: dict[str, Failure], *, leaving: bool = False) -> tuple[Finding, ...]:
+        """Judge what is remembered and return the findings as they stand now.
 
         What a deep look may still explain is held back, for its name comes from what it finds; a worker that is
         ``leaving`` says what it knows.
         """
-        self.windows.add(slim(window))
         self.suspicions = judge(History(self.windows.records, self.censuses.records, sizes=self._sizes()))
         return self._compose_all(failures, leaving=leaving)
 
@@ -207,12 +211,20 @@ class Inquiry:
         log.debug("leakguard: a burst for %s", [suspicion.name for suspicion in suspicions])
         self._sure_since = None
         self.remember()
-        prepare()  # the observer's imports must not be what the burst sees
+        self._prepare()
         known = [self._known_elsewhere(s) for s in suspicions]
         if all(f is not None and f.site is not None for f in known) or not self.burst.start(BURST_FRAMES):
             self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
             return
         self._requests.solo = SoloProbe()
+
+    def _prepare(self) -> None:
+        """Import what the deep look needs: it must not be what the burst sees, nor a step in the host's level."""
+        before = sys.getallocatedblocks()
+        prepare()
+        if not self._prepared:
+            self._prepared = True
+            self.own_blocks += max(sys.getallocatedblocks() - before, 0)
 
     def _end_burst(self, now: float, requests: int) -> None:
         lasted = now - self._burst_began

@@ -8,12 +8,15 @@ from leakguard.records import Window
 FIRST_REQUESTS = 50  # a baseline before the first requests would call every lazy import growth
 ROUTINE_REQUESTS = 100  # between two looks of routine: fewer tell nothing new about a rate
 WANTED_REQUESTS = 25  # between two looks that are wanted
-SPACING = 0.15  # a routine look each time the requests since the baseline grew by this share: many early, few later
+# A look each time the requests since the baseline grew by this share: many early, few later.
+SPACING = 0.15
+WANTED_SPACING = 0.03
 # The share of the time since the last look that a look may take, on another core and at the lowest priority: of routine,
 # while something grows that only more looks can explain, and at the level ``census``.
 ROUTINE_SHARE = 0.1
 WANTED_SHARE = 0.2
 OFTEN_SHARE = 0.3
+YOUNG_LOOKS = 8  # so many looks rest as those of the level ``census``: the first ones tell most
 
 
 class CensusSchedule:
@@ -23,6 +26,7 @@ class CensusSchedule:
         self._config = config
         self._first_requests: int | None = None
         self._requests = 0
+        self._looks = 0
         self._looked = 0.0
         self._took = 0.0
 
@@ -45,6 +49,7 @@ class CensusSchedule:
     def looked(self, now: float, requests: int) -> None:
         """Note that a census begins."""
         self._looked, self._requests = now, requests
+        self._looks += 1
         if self._first_requests is None:
             self._first_requests = requests
 
@@ -58,6 +63,7 @@ class CensusSchedule:
             return 1, interval
         if self._config.level in {Level.CENSUS, Level.TRACE}:
             return WANTED_REQUESTS, max(interval, self._took / OFTEN_SHARE)
+        share = OFTEN_SHARE if self._looks < YOUNG_LOOKS else WANTED_SHARE if wanted else ROUTINE_SHARE
         if wanted:
-            return WANTED_REQUESTS, max(2 * interval, self._took / WANTED_SHARE)
-        return max(ROUTINE_REQUESTS, SPACING * since_first), max(2 * interval, self._took / ROUTINE_SHARE)
+            return max(WANTED_REQUESTS, WANTED_SPACING * since_first), self._took / share
+        return max(ROUTINE_REQUESTS, SPACING * since_first), self._took / share

@@ -22,6 +22,8 @@ if typing.TYPE_CHECKING:
     from leakguard.config import Config
 
 GRACE_INTERVALS = 5  # a request that ended so many windows ago and is still alive is retained, collection or not
+# A quiet app handles so many requests in a minute of warm-up: a busy one need not wait for the minute.
+WARM_REQUESTS, WARM_REQUESTS_PER_SECOND = 2000, 2000 / 60
 USS_EVERY = 12  # windows: USS costs 10 to 26 ms in a big process, RSS two microseconds
 MAX_STUCK = 50
 
@@ -110,10 +112,15 @@ class Vitals:
             stuck=tuple(stuck[:MAX_STUCK]),
             blocks_low=min(self._blocks_low, blocks),
             websockets=self.requests.websockets,
-            warm=now - self._started >= self.config.warmup,
+            warm=self._is_warm(now),
         )
         self._opened, self._blocks_low = now, sys.maxsize
         return window
+
+    def _is_warm(self, now: float) -> bool:
+        warmup = self.config.warmup
+        busy = self.requests.total >= max(WARM_REQUESTS, WARM_REQUESTS_PER_SECOND * warmup)
+        return busy or now - self._started >= warmup
 
     def abandon_overdue(self) -> None:
         """Cancel the ASGI requests that are older than ``abandon_after``; the middleware then answers 504."""

@@ -61,7 +61,8 @@ def trim() -> bool:
 def _reader() -> Callable[[], int | None]:
     if foreign():
         return lambda: None
-    mallinfo2 = _function("mallinfo2")
+    # With the interpreter lock held: to wait for it takes longer than the answer.
+    mallinfo2 = _function("mallinfo2", held=True)
     if mallinfo2 is not None:
         mallinfo2.restype = _Mallinfo2
         return functools.partial(_ask_glibc, mallinfo2)
@@ -100,8 +101,8 @@ def foreign() -> bool:
     return ctypes.cast(used, ctypes.c_void_p).value != ctypes.cast(own, ctypes.c_void_p).value
 
 
-def _function(name: str) -> ctypes._NamedFuncPointer | None:
+def _function(name: str, *, held: bool = False) -> ctypes._NamedFuncPointer | None:
     try:
-        return getattr(ctypes.CDLL(None), name, None)
+        return getattr((ctypes.PyDLL if held else ctypes.CDLL)(None), name, None)
     except (OSError, TypeError):
         return None

@@ -53,9 +53,10 @@ def close_window(inquiry: Inquiry, table: RequestTable, number: int) -> tuple[Fi
     """Close a window whose figures are flat but for what the table saw."""
     routes = table.take(time.perf_counter())
     reading = Reading(1e9 + number, 50 << 20, None, 10 << 20, 200_000, 3, 12, 0, 0.1 * number)
-    return inquiry.take_window(
-        Window(1e9 + number, 1e9 + number + 1, reading, table.total, 0, routes, blocks_low=200_000, warm=True), {}
+    inquiry.note_window(
+        Window(1e9 + number, 1e9 + number + 1, reading, table.total, 0, routes, blocks_low=200_000, warm=True)
     )
+    return inquiry.judge({})
 
 
 def run(inquiry: Inquiry, windows: int, *, keep: bool, first: int = 0) -> tuple[Finding, ...]:
@@ -103,7 +104,8 @@ def test_what_a_look_will_name_is_held_back_until_then(inquiry: Inquiry) -> None
     assert any(s.kind is Kind.RETAINED_REQUESTS for s in inquiry.suspicions)
     reading = Reading(1e9 + 9, 50 << 20, None, 10 << 20, 200_000)
     last = Window(1e9 + 9, 1e9 + 10, reading, table.total, 0, table.take(time.perf_counter()), warm=True)
-    told = inquiry.take_window(last, {}, leaving=True)
+    inquiry.note_window(last)
+    told = inquiry.judge({}, leaving=True)
     assert [f.kind for f in told] == [Kind.RETAINED_REQUESTS]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leakguard.config import Config
-from leakguard.guard.schedule import FIRST_REQUESTS, CensusSchedule
+from leakguard.guard.schedule import FIRST_REQUESTS, YOUNG_LOOKS, CensusSchedule
 from leakguard.records import Reading, Window
 
 COLD = Window(0.0, 1.0, Reading(1.0, 1), 0, 0)
@@ -33,12 +33,12 @@ def test_nothing_is_due_before_the_warm_up_and_the_first_requests() -> None:
 @pytest.mark.parametrize(
     ("now", "requests", "wanted", "due"),
     [
-        (19.0, 10_000, False, False),  # two intervals have not passed
-        (20.0, 10_000, False, True),
+        (1.6, 10_000, False, False),  # a first look of half a second rests for more than a second and a half
+        (1.7, 10_000, False, True),
         (60.0, 199, False, False),  # too few new requests for a routine look
         (60.0, 199, True, True),  # not for a wanted one
         (60.0, 124, True, False),
-        (19.0, 10_000, True, False),
+        (1.6, 10_000, True, False),
     ],
 )
 def test_looks_wait_for_time_and_requests(now: float, requests: int, wanted: bool, due: bool) -> None:
@@ -55,8 +55,10 @@ def test_routine_looks_become_rare() -> None:
 
 
 def test_a_slow_look_rests_longer() -> None:
-    """A big process, whose look takes ten seconds, is left alone for a hundred."""
+    """A big process, whose look takes ten seconds, is left alone for a hundred once the first looks are taken."""
     schedule = begun()
+    for _ in range(YOUNG_LOOKS):
+        schedule.looked(0.0, 100)
     schedule.took(10.0)
     assert not schedule.due(99.0, 100_000, WARM, wanted=False)
     assert schedule.due(100.0, 100_000, WARM, wanted=False)
