@@ -7,7 +7,11 @@ from leakguard.reports.escape import safe
 from leakguard.reports.model import Report
 from leakguard.reports.sentence import OUTSIDE, Quote
 
+_HELD = "Remove entries from the holder when they are done with, or bound it (maxlen, maxsize, weakref)."
 _GENERAL = {
+    Kind.NATIVE: "Look for a C extension that allocates per request and does not free; update it or its wrapper.",
+    Kind.TASKS: "Give what the tasks wait for a timeout, or cancel them when their request ends.",
+    Kind.RETAINED_REQUESTS: "Let go of the request where it ends: `finally`, or an error handler; bound what collects them.",
     Kind.GC_DEBT: "Break the reference cycle through the request (a closure, or an exception that is kept with its traceback).",
     Kind.ALLOCATOR: "Try MALLOC_ARENA_MAX=2 in the environment, or another malloc; recycling at a ceiling covers it meanwhile.",
     Kind.DESCRIPTORS: "Close files, sockets and sessions in `with` or `finally`, on the error path as well.",
@@ -30,8 +34,8 @@ def advise(finding: Finding, quote: Quote = safe) -> list[str]:
         where = f" at {quote(str(finding.site))}" if finding.site else ""
         steps.append(f"Give what the tasks wait for{where} a timeout, or cancel them when their request ends.")
     elif finding.kind is Kind.NATIVE or finding.holder == OUTSIDE:
-        steps.append("Look for a C extension that allocates per request and does not free; update it or its wrapper.")
-    elif finding.kind in _GENERAL:
+        steps.append(_GENERAL[Kind.NATIVE])
+    elif finding.kind in _GENERAL and finding.kind is not Kind.RETAINED_REQUESTS:
         steps.append(_GENERAL[finding.kind])
     elif finding.holder is not None:
         steps.append(
@@ -42,6 +46,11 @@ def advise(finding: Finding, quote: Quote = safe) -> list[str]:
             "No allocation site yet: LEAKGUARD_LEVEL=trace finds it, at 7 to 15 times the cost while it looks."
         )
     return steps
+
+
+def in_general(kind: Kind) -> str:
+    """Return what helps against this kind of leak, whoever holds it."""
+    return _GENERAL.get(kind, _HELD)
 
 
 def next_steps(report: Report) -> list[str]:

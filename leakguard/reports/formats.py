@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,16 +35,27 @@ def _text(report: Report, look: Look) -> str:
     return text.render(report, width=look.width, colour=look.colour)
 
 
-def _json(report: Report, look: Look) -> str:  # noqa: ARG001 - every format has the same shape
-    from leakguard.reports import json_
+def _lazily(module: str) -> Callable[[Report, Look], str]:
+    """Return the ``render`` of a format that looks the same everywhere; its module is imported when it is used."""
 
-    return json_.render(report)
+    def render(report: Report, look: Look) -> str:  # noqa: ARG001 - every format has the same shape
+        made = importlib.import_module(f"leakguard.reports.{module}")
+        return typing.cast("str", made.render(report))
+
+    return render
 
 
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
         Format("text", "for people", _text),
-        Format("json", "for machines: one object, schema 1 (docs/report.schema.json)", _json),
+        Format("json", "for machines: one object, schema 1 (docs/report.schema.json)", _lazily("json_")),
+        Format("html", "one self-contained file with charts, for a browser (extra 'html')", _lazily("html")),
+        Format("markdown", "for a pull request, a job summary or a ticket", _lazily("markdown")),
+        Format("github", "GitHub annotations, one line per finding", _lazily("github")),
+        Format("sarif", "SARIF 2.1.0, for code scanning", _lazily("sarif")),
+        Format("junit", "JUnit XML, one test case per route", _lazily("junit")),
     )
 }
+"""All formats by name. ``FORMATS[name].render(report, Look())`` is the whole interface: a ``reports.model.Report`` in, the
+text out, without a final line break. Reports that come from no journal are made by ``reports.model.of_findings``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import platform
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -148,6 +150,29 @@ def build(story: Story, now: float | None = None) -> Report:
         ),
         cost=_cost(story.workers),
     )
+
+
+def of_findings(
+    findings: Iterable[Finding],
+    verdict: Verdict | None = None,
+    *,
+    target: str | None = None,
+    requests: int = 0,
+    failures: Iterable[Failure] = (),
+) -> Report:
+    """Return the report of findings that come from no journal: those of a test or of a check.
+
+    Args:
+        findings: joined ones, the gravest first.
+        verdict: by default ``conclude``'s for the findings; pass one to say ``steady`` where enough was measured.
+        target: what was measured, in the user's words.
+        requests: how many requests or calls were made.
+        failures: unhandled errors met on the way, for the findings that name one.
+    """
+    story = Story(path="", since=None, findings=tuple(findings), failures=tuple(failures))
+    told = verdict or conclude({}, story.findings)
+    python = platform.python_version()
+    return dataclasses.replace(build(story), verdict=told, target=target, python=python, requests=requests, doctor=())
 
 
 def _longest(workers: Sequence[WorkerStory]) -> list[WorkerStory]:

@@ -39,26 +39,39 @@ class Section:
         return bool(self.rows or self.said or self.items or self.more)
 
 
-def before_doctor(report: Report, quote: Quote = safe) -> list[Section]:
-    """Return what was measured, in the order of the report, empty sections left out."""
-    made = [part(report, quote) for part in (accepted, memory, recycles, response_times, failures, stuck)]
+def before_doctor(report: Report, quote: Quote = safe, say: Quote = safe) -> list[Section]:
+    """Return what was measured, in the order of the report, empty sections left out.
+
+    Args:
+        report: what to tell.
+        quote: makes a name harmless where the section is shown.
+        say: the same for a sentence that may have names in it.
+    """
+    made = [
+        accepted(report, quote, say),
+        memory(report),
+        recycles(report, say),
+        response_times(report, quote),
+        failures(report, quote),
+        stuck(report, quote),
+    ]
     return [section for section in made if section]
 
 
-def after_doctor(report: Report, quote: Quote = safe) -> list[Section]:
+def after_doctor(report: Report, say: Quote = safe) -> list[Section]:
     """Return what comes last: the workers' notes and what leakguard cost."""
-    return [section for section in (notes(report, quote), cost(report)) if section]
+    return [section for section in (notes(report, say), cost(report)) if section]
 
 
-def accepted(report: Report, quote: Quote = safe) -> Section:
+def accepted(report: Report, quote: Quote = safe, say: Quote = safe) -> Section:
     """Return the findings that the user's rules accept, each with its rule."""
     return Section(
         "Accepted",
-        items=tuple(f"{describe(f, report.alike(f), quote)} {quote(f.known or '')}" for f in report.accepted),
+        items=tuple(f"{describe(f, report.alike(f), quote)} {say(f.known or '')}" for f in report.accepted),
     )
 
 
-def memory(report: Report, quote: Quote = safe) -> Section:  # noqa: ARG001 - every section is made alike
+def memory(report: Report) -> Section:
     """Return memory per worker, the youngest last, and when the ceiling is reached at the present growth."""
     measured = [state for state in report.workers if state.last is not None]
     shown = measured[-MAX_WORKERS:]
@@ -96,11 +109,11 @@ def headroom(state: WorkerState, marks: str) -> str | None:
     return f"{state.pid}: {format_size(room)} below its {marks}, reached in {format_duration(state.to_ceiling)} at this growth"
 
 
-def recycles(report: Report, quote: Quote = safe) -> Section:
+def recycles(report: Report, say: Quote = safe) -> Section:
     """Return what recycling did, requests lost first; or what it would do here."""
     done = report.story.recycles
     if not done:
-        return Section("Recycles", said=(quote(report.strategy),) if report.strategy else ())
+        return Section("Recycles", said=(say(report.strategy),) if report.strategy else ())
     lost = sum(recycle.lost for recycle in done)
     gaps = [recycle.gap_ms for recycle in done if recycle.gap_ms is not None]
     gap = ""
@@ -111,15 +124,15 @@ def recycles(report: Report, quote: Quote = safe) -> Section:
     return Section(
         "Recycles",
         said=(f"{plural(len(done), 'recycle')}, {plural(lost, 'request')} lost{gap}",),
-        items=tuple(_recycle(recycle, quote) for recycle in done[-MAX_RECYCLES:]),
+        items=tuple(_recycle(recycle, say) for recycle in done[-MAX_RECYCLES:]),
         more=f"and {count(len(done) - MAX_RECYCLES)} earlier ones" if len(done) > MAX_RECYCLES else "",
     )
 
 
-def _recycle(recycle: Recycle, quote: Quote) -> str:
+def _recycle(recycle: Recycle, say: Quote) -> str:
     gap = "" if recycle.gap_ms is None else f", gap {milliseconds(recycle.gap_ms)}"
     return (
-        f"{day_time(recycle.at)} worker {recycle.pid} at {format_size(recycle.rss_before)}: {quote(recycle.reason)}; "
+        f"{day_time(recycle.at)} worker {recycle.pid} at {format_size(recycle.rss_before)}: {say(recycle.reason)}; "
         f"{recycle.in_flight} in flight, {recycle.lost} lost{gap}"
     )
 
@@ -174,13 +187,13 @@ def stuck(report: Report, quote: Quote = safe) -> Section:
     )
 
 
-def notes(report: Report, quote: Quote = safe) -> Section:
+def notes(report: Report, say: Quote = safe) -> Section:
     """Return what the workers left for the reader, the latest last, each sentence once."""
     told: dict[str, int] = {}
     for note in report.story.notes:
         told.pop(note.text, None)
         told[note.text] = note.pid
-    items = [f"{pid}: {quote(text)}" for text, pid in list(told.items())[-MAX_NOTES:]]
+    items = [f"{pid}: {say(text)}" for text, pid in list(told.items())[-MAX_NOTES:]]
     skipped = report.story.skipped
     if skipped:
         items.append(

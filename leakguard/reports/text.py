@@ -29,7 +29,8 @@ def render(report: Report, width: int = 100, colour: bool = False) -> str:
     parts: list[list[str]] = [_head(report, style, width), _verdict(report, style, width)]
     parts += [_finding(number, each, report, style, width) for number, each in enumerate(report.fresh, 1)]
     parts += [lay_out(section, style, width) for section in sections.before_doctor(report)]
-    parts.append([style.paint("Doctor", "bold"), *doctor(report.doctor, style, width)])
+    if report.doctor:
+        parts.append([style.paint("Doctor", "bold"), *doctor(report.doctor, style, width)])
     parts += [lay_out(section, style, width) for section in sections.after_doctor(report)]
     parts.append(lay_out(Section("Next", said=tuple(advice.next_steps(report))), style, width))
     return "\n\n".join("\n".join(part) for part in parts if part)

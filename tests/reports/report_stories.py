@@ -25,6 +25,7 @@ from leakguard.records import (
     Window,
     Worker,
 )
+from leakguard.reports import markdown
 from leakguard.reports.model import Report, build
 from leakguard.reports.text import render
 
@@ -259,3 +260,5 @@ def made(case: str) -> Report:
 if __name__ == "__main__":  # after a change of the layout: write the expected texts anew, then read the difference
     for name in CASES:
         EXPECTED.joinpath(f"{name}.txt").write_text(render(made(name)) + "\n", encoding="utf-8")
+    for name in ("retained-requests", "steady", "unknown"):
+        EXPECTED.joinpath(f"{name}.md").write_text(markdown.render(made(name)) + "\n", encoding="utf-8")
