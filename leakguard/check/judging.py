@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 
 from leakguard.check.trips import RoundTrips
+from leakguard.detection.finding import compose, join
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.errors import OutOfTimeError
 from leakguard.records import Finding, Kind, Verdict
-from leakguard.testing import checker
-from leakguard.testing.measuring import Measurement
+from leakguard.testing.looking import Looker
+from leakguard.testing.measuring import Measurement, measure
+from leakguard.testing.suspects import filling, relate, suspect
 
 LOOPS = 100
 """Round trips per round of the rate law, where there is time for them."""
@@ -45,17 +47,36 @@ async def judge(trips: RoundTrips, *, n: int | None, each: float, forgiveness: F
     """
     loops = _fitting(each, trips.deadline - time.monotonic()) if n is None else n
     try:
-        judged = await checker._judge(trips, loops, forgiveness)
+        measurement = await measure(trips, loops)
+        findings, why = await _explain(trips, measurement, forgiveness) if measurement.leaks else ((), None)
     except OutOfTimeError:
         said = f"the deadline came after {trips.made} round trips, before a judgement with n = {loops}"
         return Outcome(trips.names, Verdict(Kind.UNKNOWN, (said,)), n=loops, calls=trips.made)
-    fresh = [finding for finding in judged.findings if not finding.accepted]
+    fresh = [finding for finding in findings if not finding.accepted]
     verdict = (
         Verdict(fresh[0].kind, tuple(finding.reasons[0] for finding in fresh if finding.reasons))
         if fresh
         else Verdict(Kind.STEADY, (f"nothing grows with the requests in {trips.made} round trips (n = {loops})",))
     )
-    return Outcome(trips.names, verdict, judged.findings, loops, trips.made, judged.measurement, judged.why)
+    return Outcome(trips.names, verdict, findings, loops, trips.made, measurement, why)
+
+
+async def _explain(
+    trips: RoundTrips, measurement: Measurement, forgiveness: Forgiveness
+) -> tuple[tuple[Finding, ...], str | None]:
+    looker = Looker(trips)
+    try:
+        calls = max(measurement.attempts[name].calls for name in measurement.leaks)
+        looks = await looker.look(calls)
+        suspicions = suspect(measurement, looks)
+        if filling(measurement, looks):
+            return (), None
+        explanations = await looker.explain(suspicions, calls)
+        why = looker.why
+    finally:
+        looker.close()
+    related = relate(suspicions, explanations)
+    return join(compose(suspicion, explanation, {}, forgiveness) for suspicion, explanation in related), why
 
 
 def _fitting(each: float, left: float) -> int:
