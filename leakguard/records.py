@@ -326,17 +326,34 @@ def encode(value: object) -> Json:
     Raises:
         TypeError: for anything that is not a record, a container of them or a JSON type, so that no foreign object slips in.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    kind = type(value)
+    if kind in _PLAIN:
+        return typing.cast("Json", value)
+    if isinstance(value, bool | int | float | str):
         return value.value if isinstance(value, enum.Enum) else value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    names = _names(kind)
+    if names is not None:
+        return {name: encode(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
-        if not all(isinstance(key, str | int) for key in value):
-            raise TypeError("a key is neither text nor a number")
-        return {str(key): encode(item) for key, item in value.items()}
+        return {_key(key): item if type(item) in _PLAIN else encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     raise TypeError(f"{type(value).__name__} is not a record")
+
+
+_PLAIN = frozenset({type(None), bool, int, float, str})
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str | int):
+        raise TypeError("a key is neither text nor a number")
+    return str(key)
+
+
+@functools.lru_cache(maxsize=64)
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a record type's fields, ``None`` for any other type."""
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 _Record = typing.TypeVar("_Record")
