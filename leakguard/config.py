@@ -18,6 +18,8 @@ from leakguard.errors import ConfigError
 from leakguard.units import format_duration, format_size, parse_duration, parse_share, parse_size
 
 PREFIX = "LEAKGUARD_"
+HIDDEN = "a secret, not shown"
+SHORTEST_TOKEN = 16  # characters: beyond guessing
 
 
 class Level(enum.StrEnum):
@@ -57,6 +59,7 @@ class Option:
     rule: str
     example: str
     help: str
+    secret: bool = False  # its value is never shown
 
     @property
     def variable(self) -> str:
@@ -107,6 +110,13 @@ def _count(value: str | int) -> int:
     if number < 1 or isinstance(value, bool | float):
         raise ValueError("less than one")
     return number
+
+
+def _token(value: str) -> str:
+    token = str(value).strip()
+    if len(token) < SHORTEST_TOKEN or not token.isprintable():
+        raise ValueError("too short")
+    return token
 
 
 def _rules(value: str | typing.Iterable[str]) -> tuple[str, ...]:
@@ -236,6 +246,16 @@ OPTIONS: tuple[Option, ...] = (
         "abandon_after='5m'",
         "An ASGI request without an answer for longer is cancelled and answered 504. Unset: never.",
     ),
+    Option(
+        "page_token",
+        _token,
+        None,
+        f"must have at least {SHORTEST_TOKEN} characters",
+        "page_token=secrets.token_urlsafe(), kept where the app keeps its secrets",
+        "What a visitor of the page must know. Given to the ASGI middleware, it turns on the page at `/_leakguard`; `leakguard "
+        "serve` asks for it, too. Unset: there is no page.",
+        secret=True,
+    ),
 )
 
 
@@ -256,6 +276,7 @@ class Options(typing.TypedDict, total=False):
     ignore: str | Sequence[str]
     stuck_after: str | float
     abandon_after: str | float
+    page_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +300,7 @@ class Config:
     ignore: tuple[str, ...] = ()
     stuck_after: float = 60.0
     abandon_after: float | None = None
+    page_token: str | None = field(default=None, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -362,6 +384,7 @@ def _parsed(option: Option, name: str, value: object) -> object:
     try:
         return option.parse(value)
     except (ValueError, TypeError, AttributeError, OverflowError, RuntimeError):  # RuntimeError: no home for "~name"
+        value = HIDDEN if option.secret else value
         raise ConfigError(name, option.rule, value, f"for example {option.example}") from None
 
 
@@ -382,6 +405,8 @@ def _shown(name: str, value: object) -> str:
         return "off" if value is None else str(value)
     if value is None:
         return "unset"
+    if name == "page_token":
+        return "set"
     if isinstance(value, float):
         return format_duration(value)
     if isinstance(value, tuple):

@@ -105,7 +105,7 @@ class Vitals:
             closed=now,
             reading=reading or Reading(at=now, rss=self.process.rss(), blocks=blocks),
             requests=self.requests.total,
-            in_flight=len(self.requests.in_flight),
+            in_flight=self.requests.counted_in_flight(),
             routes=routes,
             pauses=run("collector", self.collector.take) or Pauses(),
             loop=run("event loop", self._loop_probe.take) if self._loop_probe is not None else None,

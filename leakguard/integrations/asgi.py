@@ -22,6 +22,8 @@ from leakguard.recycling.close import close_asgi
 if typing.TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from leakguard.web import Page
+
 _TIMEOUT_BODY = b"Gateway Timeout"
 
 
@@ -47,6 +49,11 @@ class LeakGuardMiddleware:
         self.config = config if config is not None else Config.load(**options)
         self._armed = self.config.level is not Level.OFF
         self._guard: Guard | None = None
+        self._page: Page | None = None
+        if self._armed and self.config.page_token is not None:
+            from leakguard.web import Page  # nobody else pays for it
+
+            self._page = Page(self.config)
         on_fork(self)
 
     def forget_guard(self) -> None:
@@ -57,6 +64,9 @@ class LeakGuardMiddleware:
         """Send one scope through the app, counted."""
         if scope["type"] != "http" or KEY in scope or not self._armed:
             await self._pass(scope, receive, send)
+            return
+        if self._page is not None and self._page.owns(scope):
+            await self._page.at_path(scope, receive, send)
             return
         guard = self._guard
         if guard is None or not guard.is_ready:  # no lifespan, or one that the app does not support

@@ -32,6 +32,9 @@ if typing.TYPE_CHECKING:
 KEY = "leakguard"
 """The key of the sentinel in an ASGI scope or a WSGI environ; also the mark that a request is already counted."""
 
+UNCOUNTED = "(leakguard)"
+"""The route of a passage that is in no figure: that of leakguard's own page, which says so while it answers."""
+
 FOLD_AT = 512  # so many ended requests are folded by the request path itself: about a quarter of a millisecond
 QUEUE = 8192  # unfolded passages at the most; only a fold that never gets its turn could reach it
 MAX_SURVIVORS = 20_000  # at about 200 bytes each: 4 MB at the most
@@ -140,6 +143,10 @@ class RequestTable:
             self.solo.begin(passage, quiet=not self.in_flight)
         self.in_flight.add(passage)
 
+    def counted_in_flight(self) -> int:
+        """Return how many requests are in flight, those of leakguard's own page left out."""
+        return sum(passage.route is not UNCOUNTED for passage in tuple(self.in_flight))
+
     def finish(self, passage: Passage) -> None:
         """Take a request off the in-flight set and queue it for the fold. Called once per request; about 300 ns."""
         self.in_flight.discard(passage)
@@ -170,6 +177,8 @@ class RequestTable:
             self._folding.release()
 
     def _fold_one(self, passage: Passage) -> None:
+        if passage.route is UNCOUNTED:
+            return
         self.total += 1
         route = passage.route = self.names.of_passage(passage)
         passage.endpoint = None

@@ -28,7 +28,6 @@ STATIC = Path(__file__).with_name("static")
 SCRIPTS = ("vendor/uPlot.iife.min.js", "charts.js")
 PAGE_SCRIPTS = ("vendor/uPlot.iife.min.js", "vendor/idiomorph.min.js", "charts.js", "live.js")
 STYLES = ("vendor/uPlot.min.css", "page.css")
-TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 
 def render(report: Report) -> str:
@@ -53,22 +52,6 @@ def render_page(report: Report) -> str:
         MissingExtraError: without Jinja, which the extra ``html`` brings.
     """
     return _render("page.html", report, scripts=PAGE_SCRIPTS, styles=STYLES, now=time.time())
-
-
-def render_notice(title: str, sentence: str, *, form: bool = False, again: float | None = None) -> str:
-    """Return a short document of the page's: the sign-in form, or why there is nothing to see.
-
-    Args:
-        title: the heading.
-        sentence: one sentence below it.
-        form: with the field for the token.
-        again: seconds after which the browser asks again by itself.
-
-    Raises:
-        MissingExtraError: without Jinja, which the extra ``html`` brings.
-    """
-    template = _environment().get_template("notice.html")
-    return template.render(title=title, sentence=sentence, form=form, again=again, styles=STYLES)
 
 
 def _render(template: str, report: Report, **more: object) -> str:

@@ -1,0 +1,84 @@
+"""The document that the page shows: made by a process of its own, one at a time, and given again while it is fresh."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+import leakguard
+from leakguard.web import notices
+
+if typing.TYPE_CHECKING:
+    import anyio
+
+SHORTEST_REST = 3.0  # seconds between two pictures of one worker
+SHARE = 0.1  # of one core, at the most, that drawing may take while somebody watches
+DEADLINE = 30.0
+_DRAW = "import sys; sys.path.append(sys.argv.pop()); from leakguard.web.draw import main; main(sys.argv[1])"  # its place last
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One document, its HTTP status, and the seconds after which a new one may be made."""
+
+    document: bytes | str
+    status: int
+    made: float
+    rest: float
+
+
+class Pictures:
+    """Makes pictures of one journal. Visitors that come together share one."""
+
+    def __init__(self, journal: Path | None) -> None:
+        self._journal = journal
+        self._picture: Picture | None = None
+        self._turn: anyio.Lock | None = None  # made in the event loop
+        self._thread: anyio.CapacityLimiter | None = None
+
+    async def latest(self) -> Picture:
+        """Return the picture, a new one if the last is older than its rest. The event loop waits for nothing."""
+        import anyio
+        import anyio.to_thread
+
+        if self._turn is None:
+            # Not one of the host's own worker threads: they may all be busy with the host's requests.
+            self._turn, self._thread = anyio.Lock(), anyio.CapacityLimiter(1)
+        async with self._turn:
+            picture = self._picture
+            if picture is None or time.monotonic() - picture.made >= picture.rest:
+                picture = await anyio.to_thread.run_sync(draw, self._journal, limiter=self._thread)
+                self._picture = picture
+        return picture
+
+
+def draw(journal: Path | None) -> Picture:
+    """Return a picture of the journal as it is now. Takes about as long as ``leakguard report``."""
+    if journal is None:
+        return _nothing("the journal is off (LEAKGUARD_JOURNAL=off), so nothing is remembered")
+    began = time.monotonic()
+    root = str(Path(leakguard.__file__).resolve().parents[1])
+    command = [sys.executable, "-P", "-c", _DRAW, str(journal), root]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LEAKGUARD_")}
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return _nothing(f"reading the journal took longer than {DEADLINE:.0f} s")
+    except OSError as error:
+        return _nothing(f"no process could be started to read the journal ({error.strerror})")
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        return _nothing(said[-1] if said else f"the process that reads the journal ended with {done.returncode}")
+    ended = time.monotonic()
+    return Picture(done.stdout, 200, ended, max(SHORTEST_REST, (ended - began) / SHARE))
+
+
+def _nothing(sentence: str) -> Picture:
+    return Picture(notices.nothing_yet(sentence, SHORTEST_REST + 2), 503, time.monotonic(), SHORTEST_REST)
