@@ -12,17 +12,20 @@ import threading
 import typing
 import weakref
 
+from leakguard.config import Level
 from leakguard.guard.guard import Guard
 from leakguard.recycling.servers import in_worker
 
 if typing.TYPE_CHECKING:
     from leakguard.config import Config
 
-__all__ = ["Guard", "in_worker", "obtain", "on_fork", "release"]
+__all__ = ["Guard", "has_holders", "in_worker", "introduce", "obtain", "on_fork", "release"]
 
 
 class Holder(typing.Protocol):
     """A middleware that caches its guard and must forget it in a forked child."""
+
+    config: Config
 
     def forget_guard(self) -> None:
         """Drop the cached guard."""
@@ -41,6 +44,19 @@ def obtain(config: Config) -> Guard:
             _current = Guard(config)
             _current.start()
         return _current
+
+
+def introduce() -> None:
+    """Have the guard of this process say that it serves, because its server listens; without a middleware nothing happens."""
+    for holder in list(_holders):
+        if holder.config.level is not Level.OFF:
+            obtain(holder.config).ready()
+            return
+
+
+def has_holders() -> bool:
+    """Return whether a middleware was made in this process."""
+    return len(_holders) > 0
 
 
 def release() -> None:
