@@ -12,6 +12,8 @@ from leakguard.cli.group import LazyGroup
 
 COMMANDS = {
     "report": "leakguard.cli.report",
+    "watch": "leakguard.cli.watch",
+    "serve": "leakguard.cli.serve",
     "doctor": "leakguard.cli.doctor",
     "config": "leakguard.cli.config",
     "check": "leakguard.cli.check",
