@@ -40,7 +40,7 @@ def hot_path_us() -> float:
     """Return the microseconds that one request costs on the hot path, fold included, here and now.
 
     Runs a few hundred requests through a table of its own. The wrapping of ``send`` is not in it: see
-    ``benchmarks/hot_path.py`` for the whole.
+    ``python -m benchmarks requests`` for the whole.
     """
     table = RequestTable()
     scope: dict[str, typing.Any] = {"method": "GET", "path": "/", "root_path": ""}

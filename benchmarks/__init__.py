@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks` measures what leakguard costs; accuracy and recycling have commands of their own."""
