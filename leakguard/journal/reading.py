@@ -9,11 +9,13 @@ import json
 import os
 import sqlite3
 import typing
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from leakguard.errors import JournalError
 from leakguard.journal import files
+from leakguard.journal.part import Part
 from leakguard.journal.story import (
     FoundBy,
     Note,
@@ -24,17 +26,23 @@ from leakguard.journal.story import (
     merge_findings,
     run_began,
 )
-from leakguard.records import Cost, Failure, Finding, Recycle, Relief, Window, Worker, decode
+from leakguard.journal.windows import Windows
+from leakguard.records import Cost, Failure, Finding, Recycle, Relief, Worker, decode
 
 READ_SECONDS = 2.0  # a reader may wait a little for a checkpoint; only a writer must be quick
 
 _Record = typing.TypeVar("_Record")
 
 
-def read(path: Path, since: float | None = None) -> Story:
-    """Return what the journal at ``path`` tells, from ``since`` (seconds since the epoch) on if given.
+def read(path: Path, since: float | None = None, *, part: Part | None = None) -> Story:
+    """Return what the journal at ``path`` tells.
 
     Takes about 0.2 ms per window (of a dozen routes); a journal holds at most 6 000.
+
+    Args:
+        path: the journal's file.
+        since: seconds since the epoch from which on to read; short for a ``part`` with nothing else.
+        part: the part that is meant; everything by default.
 
     Raises:
         JournalError: when there is none, when it is not ours, cannot be read or is corrupt; the message says which.
@@ -48,7 +56,7 @@ def read(path: Path, since: float | None = None) -> Story:
         if not files.recognise(path):
             raise JournalError(f"the journal {path} is empty")
         with contextlib.closing(_connect(path)) as connection:
-            return _Reader(connection, since).story(str(path))
+            return _Reader(connection, part or Part(since)).story(str(path))
     except PermissionError as error:
         raise JournalError(f"{path} cannot be read (permission denied); read it as its workers' user") from error
     except (OSError, sqlite3.Error) as error:
@@ -76,39 +84,55 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 class _Reader:
-    def __init__(self, connection: sqlite3.Connection, since: float | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, part: Part) -> None:
         self.connection = connection
-        self.since = since
-        self.from_then = float("-inf") if since is None else since
+        self.part = part
+        self.boots: frozenset[str] | None = None  # whose rows count; None: everybody's, also of workers long forgotten
         self.skipped = 0
 
     def story(self, path: str) -> Story:
         self.connection.execute("BEGIN")
-        workers = tuple(sorted(self._workers(), key=lambda each: each.worker.started))
-        found = list(self._findings())
-        fresh_since = run_began(workers) if self.since is None else self.since
+        windows = Windows(self.part)
+        workers = tuple(sorted(self._workers(windows), key=lambda each: each.worker.started))
+        part = tuple(each for each in workers if self._has(each))
+        if self.part.workers:
+            self.boots = frozenset(each.worker.boot for each in part)
+        rows = list(self._findings())
+        found = [
+            each
+            for each in rows
+            if self._of(each.boot) and each.last >= self.part.began and each.first <= self.part.ended
+        ]
+        fresh_since = run_began(workers) if self.part.since is None else self.part.since
+        findings = merge_findings(found, fresh_since)
         first_seen: dict[str, float] = {}
-        found_by: dict[str, int] = {}
-        for each in found:
+        for each in rows:
             key = each.finding.fingerprint
             first_seen[key] = min(each.first, first_seen.get(key, each.first))
-            found_by[key] = found_by.get(key, 0) + 1
         return Story(
             path=path,
-            since=self.since,
-            workers=tuple(each for each in workers if each.seen >= self.from_then),
-            findings=tuple(
-                finding
-                for finding in merge_findings(found, fresh_since)
-                if max(each.last for each in found if each.finding.fingerprint == finding.fingerprint) >= self.from_then
-            ),
+            since=self.part.since,
+            workers=part,
+            routes=windows.totals(),
+            findings=tuple(finding for finding in findings if self.part.has_route(finding.route)),
+            left_out=tuple(finding for finding in findings if not self.part.has_route(finding.route)),
             first_seen=first_seen,
-            found_by=found_by,
-            failures=merge_failures(self._failures(), workers),
+            found_by=dict(Counter(each.finding.fingerprint for each in found)),
+            failures=merge_failures(self._failures(), part),
             recycles=self._recycles(workers),
             reliefs=tuple(relief for _, _, relief in self._events("relief", Relief)),
             notes=tuple(self._notes(workers)),
             skipped=self.skipped,
+        )
+
+    def _of(self, boot: str) -> bool:
+        return self.boots is None or boot in self.boots
+
+    def _has(self, each: WorkerStory) -> bool:
+        return (
+            self.part.has_worker(each.worker.pid)
+            and each.seen >= self.part.began
+            and each.worker.started <= self.part.ended
         )
 
     def _decoded(self, cls: type[_Record], payload: str) -> _Record | None:
@@ -118,21 +142,23 @@ class _Reader:
             self.skipped += 1
             return None
 
-    def _workers(self) -> Iterator[WorkerStory]:
-        windows: dict[str, list[Window]] = {}
+    def _workers(self, windows: Windows) -> Iterator[WorkerStory]:
+        rows = self.connection.execute("SELECT boot, pid, seen, ready, payload, cost FROM worker").fetchall()
+        theirs = {boot for boot, pid, *_ in rows if self.part.has_worker(pid)}
         for boot, payload in self.connection.execute(
-            "SELECT boot, payload FROM window WHERE closed >= ? ORDER BY closed", (self.from_then,)
+            "SELECT boot, payload FROM window WHERE closed BETWEEN ? AND ? ORDER BY closed",
+            (self.part.began, self.part.ended),
         ):
-            window = self._decoded(Window, payload)
-            if window is not None:
-                windows.setdefault(boot, []).append(window)
-        for boot, seen, ready, payload, cost in self.connection.execute(
-            "SELECT boot, seen, ready, payload, cost FROM worker"
-        ):
+            if boot in theirs:
+                try:
+                    windows.add(boot, payload)
+                except ValueError:
+                    self.skipped += 1
+        for boot, _, seen, ready, payload, cost in rows:
             worker = self._decoded(Worker, payload)
             if worker is not None:
                 spent = None if cost is None else self._decoded(Cost, cost)
-                yield WorkerStory(worker, tuple(windows.get(boot, ())), ready, seen, spent)
+                yield WorkerStory(worker, windows.of(boot), ready, seen, spent)
 
     def _findings(self) -> Iterator[FoundBy]:
         for boot, first, last, payload in self.connection.execute("SELECT boot, first, last, payload FROM finding"):
@@ -141,18 +167,21 @@ class _Reader:
                 yield FoundBy(finding, boot, first, last)
 
     def _failures(self) -> Iterator[Failure]:
-        for count, payload in self.connection.execute(
-            "SELECT count, payload FROM failure WHERE last >= ? ORDER BY last", (self.from_then,)
+        for boot, count, payload in self.connection.execute(
+            "SELECT boot, count, payload FROM failure WHERE last >= ? "
+            "AND boot NOT IN (SELECT boot FROM worker WHERE started > ?) ORDER BY last",
+            (self.part.began, self.part.ended),
         ):
             failure = self._decoded(Failure, payload)
-            if failure is not None:
+            if failure is not None and self._of(boot) and self.part.has_route(failure.route):
                 yield dataclasses.replace(failure, count=count)
 
     def _events(self, kind: str, cls: type[_Record]) -> Iterator[tuple[str, float, _Record]]:
         for boot, at, payload in self.connection.execute(
-            "SELECT boot, at, payload FROM event WHERE kind = ? AND at >= ? ORDER BY at, id", (kind, self.from_then)
+            "SELECT boot, at, payload FROM event WHERE kind = ? AND at BETWEEN ? AND ? ORDER BY at, id",
+            (kind, self.part.began, self.part.ended),
         ):
-            record = self._decoded(cls, payload)
+            record = self._decoded(cls, payload) if self._of(boot) else None
             if record is not None:
                 yield boot, at, record
 

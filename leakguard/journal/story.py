@@ -7,14 +7,17 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from leakguard.records import Cost, Failure, Finding, Recycle, Relief, Status, Window, Worker
+from leakguard.records import Cost, Failure, Finding, Recycle, Relief, RouteCount, Status, Window, Worker
 
 RUN_PAUSE = 60.0  # seconds without any worker after which the same server counts as started anew
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStory:
-    """One worker: who it was, its windows (older ones merged), when it began to serve and when it last wrote."""
+    """One worker: who it was, its windows (older ones merged), when it began to serve and when it last wrote.
+
+    Read from a journal, only the last window has its routes apart; the others have them added up (``journal.windows``).
+    """
 
     worker: Worker
     windows: tuple[Window, ...]
@@ -44,12 +47,18 @@ class FoundBy:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A journal, or its part since ``since``, read in one consistent look."""
+    """A journal, or a part of it, read in one consistent look.
+
+    ``routes`` are the totals of each route over all windows; a story made by hand may leave them to be added up. ``left_out``
+    are findings on routes that were not asked for.
+    """
 
     path: str
     since: float | None
     workers: tuple[WorkerStory, ...] = ()  # by the time they started
+    routes: tuple[RouteCount, ...] | None = None
     findings: tuple[Finding, ...] = ()  # one per fingerprint, the confirmed first
+    left_out: tuple[Finding, ...] = ()
     first_seen: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of findings, by fingerprint
     found_by: Mapping[str, int] = dataclasses.field(default_factory=dict)  # workers, by fingerprint
     failures: tuple[Failure, ...] = ()  # one per fingerprint, the most frequent first

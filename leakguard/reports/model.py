@@ -12,8 +12,9 @@ import leakguard
 from leakguard.detection.doctor import diagnose
 from leakguard.detection.verdict import conclude, seconds_to
 from leakguard.journal.story import Story, WorkerStory
+from leakguard.journal.windows import totals
 from leakguard.probes import latency
-from leakguard.records import Cost, Failure, Finding, Hypothesis, Kind, Site, Sketch, Stuck, Verdict, Window
+from leakguard.records import Cost, Failure, Finding, Hypothesis, Kind, RouteCount, Site, Sketch, Stuck, Verdict, Window
 
 CLEAN, FINDINGS, USAGE, NOT_MEASURED = 0, 1, 2, 3
 """Exit codes of ``leakguard report``."""
@@ -125,7 +126,7 @@ def build(story: Story, now: float | None = None) -> Report:
     """
     newest = story.workers[-1].worker if story.workers else None
     windows = [window for each in story.workers for window in each.windows]
-    overall, routes = _times(windows)
+    overall, routes = _times(totals(windows) if story.routes is None else story.routes)
     judged: dict[object, tuple[Window, ...]] = {each.worker.boot: each.windows for each in _longest(story.workers)}
     ceilings = [each.worker.ceiling for each in story.workers if each.worker.ceiling is not None]
     ceiling = ceilings[-1] if ceilings else None
@@ -180,20 +181,13 @@ def _longest(workers: Sequence[WorkerStory]) -> list[WorkerStory]:
     return sorted((each for each in kept if each.windows), key=lambda each: each.worker.started)
 
 
-def _times(windows: Iterable[Window]) -> tuple[RouteTimes, tuple[RouteTimes, ...]]:
-    sketches: dict[str, list[Sketch]] = {}
-    counts: dict[str, list[int]] = {}
-    for window in windows:
-        for route in window.routes:
-            count = counts.setdefault(route.route, [0, 0])
-            count[0] += route.count
-            count[1] += route.errors
-            sketches.setdefault(route.route, []).append(route.sketch)
-    merged = {route: latency.merge(each) for route, each in sketches.items()}
-    routes = [_route_times(route, count, errors, merged[route]) for route, (count, errors) in counts.items() if count]
-    total, errors = (sum(count[part] for count in counts.values()) for part in (0, 1))
+def _times(counts: Iterable[RouteCount]) -> tuple[RouteTimes, tuple[RouteTimes, ...]]:
+    counted = [each for each in counts if each.count]
+    routes = [_route_times(each.route, each.count, each.errors, each.sketch) for each in counted]
     routes.sort(key=lambda each: (-each.count, each.route or ""))
-    return _route_times(None, total, errors, latency.merge(merged.values())), tuple(routes)
+    together = latency.merge(each.sketch for each in counted)
+    total, errors = sum(each.count for each in counted), sum(each.errors for each in counted)
+    return _route_times(None, total, errors, together), tuple(routes)
 
 
 def _route_times(route: str | None, count: int, errors: int, sketch: Sketch) -> RouteTimes:
