@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 import typing
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+from leakguard.check.board import ASKING, IMPORTING, MEASURING, STARTING, STOPPING, Board
 from leakguard.check.clients.base import Client
 from leakguard.check.interface import Interface
 from leakguard.check.judging import Outcome, judge
@@ -16,89 +19,110 @@ from leakguard.check.result import Asked, Result
 from leakguard.check.target import Target, load
 from leakguard.check.trips import RoundTrips, listening
 from leakguard.detection.forgiveness import Forgiveness
-from leakguard.errors import NotMeasuredError
 from leakguard.testing import quiet
 
-Tell = Callable[[str, int], None]
-"""Is told what is being done, and how many round trips were made."""
+Announce = Callable[[tuple[str, ...]], None]
+"""Is told the names of the requests, before the first is sent."""
 
 _MOST_SAID = 5
+_MARGIN = 2.0  # seconds at the end to shut down and report
 _TRIAL, _TRIAL_SECONDS = 20, 0.3
 
 
-def drive(plan: Plan, tell: Tell) -> Result:
+def drive(plan: Plan, board: Board, announce: Announce) -> Result:
     """Check an app in this process.
+
+    Args:
+        plan: what to check, and how.
+        board: is written what is being done.
+        announce: is told the names of the requests, before the first is sent.
 
     Raises:
         ConfigError: the target is no app, or gives no requests.
         NotMeasuredError: it does not start up, hangs, or was not answered.
     """
-    began = time.monotonic()
-    tell("importing", 0)
-    target = load(plan.target, interface=plan.interface, factory=plan.factory)
-    if target.interface is Interface.WSGI:
-        from leakguard.check.clients.wsgi import WsgiClient
-
-        return _finish(_check(plan, target, WsgiClient(target.app, plan.concurrency), began, tell))
-    client: Client
-    if target.interface is Interface.AIOHTTP:
-        from leakguard.check.clients.aiohttp import AiohttpClient
-
-        client = AiohttpClient(target.app, plan.concurrency, plan.patience)
-    else:
-        from leakguard.check.clients.asgi import AsgiClient
-
-        client = AsgiClient(target.app, plan.concurrency, plan.patience)
-    with asyncio.Runner() as runner:
-        return runner.run(_check(plan, target, client, began, tell))
+    return _Drive(plan, board, announce).run()
 
 
-async def _check(plan: Plan, target: Target, client: Client, began: float, tell: Tell) -> Result:
-    tell("starting up", 0)
-    await client.start()
-    try:
-        requests, notes = _requests(plan, target)
-        deadline = began + plan.deadline
-        trips = RoundTrips(client, requests, deadline, lambda made: tell("measuring", made))
-        tell("asking", 0)
-        causes, each = await _acquaint(trips, client, requests)
-        outcomes = await _judged(plan, trips, each)
+class _Drive:
+    """One check."""
+
+    def __init__(self, plan: Plan, board: Board, announce: Announce) -> None:
+        self._plan = plan
+        self._board = board
+        self._announce = announce
+        self._began = time.monotonic()
+
+    def run(self) -> Result:
+        plan, board = self._plan, self._board
+        board.enter(IMPORTING)
+        target = load(plan.target, interface=plan.interface, factory=plan.factory)
+        if target.interface is Interface.WSGI:
+            from leakguard.check.clients.wsgi import WsgiClient
+
+            return _finish(self._check(target, WsgiClient(target.app, plan.concurrency, board)))
+        client: Client
+        if target.interface is Interface.AIOHTTP:
+            from leakguard.check.clients.aiohttp import AiohttpClient
+
+            client = AiohttpClient(target.app, plan.concurrency, plan.patience, board)
+        else:
+            from leakguard.check.clients.asgi import AsgiClient
+
+            client = AsgiClient(target.app, plan.concurrency, plan.patience, board)
+        with asyncio.Runner() as runner:
+            return runner.run(self._check(target, client))
+
+    async def _check(self, target: Target, client: Client) -> Result:
+        plan, board = self._plan, self._board
+        board.enter(STARTING)
+        await client.start()
+        try:
+            requests, notes = self._requests(client.app)
+            self._announce(tuple(request.name for request in requests))
+            deadline = self._began + plan.deadline - min(_MARGIN, plan.deadline / 10)
+            trips = RoundTrips(client, requests, deadline, board)
+            board.enter(ASKING)
+            causes, each = await _acquaint(trips)
+            board.enter(MEASURING)
+            outcomes = await _judged(plan, trips, each)
+        finally:
+            board.enter(STOPPING)
+            await client.stop()
         answers = trips.answers
         asked = tuple(
             Asked(name, answers.statuses(index), answers.cause(index) or causes[index])
             for index, name in enumerate(answers.names)
         )
-    finally:
-        await client.stop()
-    sent = sum(sum(each.statuses.values()) for each in asked)
-    return Result(
-        target=target.name,
-        interface=str(target.interface),
-        asked=asked,
-        outcomes=tuple(outcomes),
-        blocked=tuple(blocked(asked, requests, errors_expected=plan.errors_expected)),
-        notes=(*notes, *remarks(asked)),
-        requests=sent,
-        seconds=time.monotonic() - began,
-    )
+        return Result(
+            target=target.name,
+            interface=str(target.interface),
+            asked=asked,
+            outcomes=tuple(outcomes),
+            blocked=tuple(blocked(asked, requests, errors_expected=plan.errors_expected)),
+            notes=(*notes, *remarks(asked)),
+            requests=answers.total,
+            seconds=time.monotonic() - self._began,
+        )
+
+    def _requests(self, app: object) -> tuple[tuple[Request, ...], tuple[str, ...]]:
+        if self._plan.requests is not None:
+            return self._plan.requests, ()
+        from leakguard.check.routes import discover
+
+        return discover(app)
 
 
-def _requests(plan: Plan, target: Target) -> tuple[tuple[Request, ...], list[str]]:
-    if plan.requests is not None:
-        return plan.requests, []
-    raise NotMeasuredError("name what to request: --path /items/{n}, or --requests FILE")
-
-
-async def _acquaint(trips: RoundTrips, client: Client, requests: Sequence[Request]) -> tuple[list[str | None], float]:
+async def _acquaint(trips: RoundTrips) -> tuple[list[str | None], float]:
     """Send every request once, one after the other; return what went wrong with each, and the seconds of a round trip."""
     causes: list[str | None] = []
     with listening() as heard:
-        for index, request in enumerate(requests):
+        for index, request in enumerate(trips.requests):
             heard.last = None
-            await client.send([(index, request, 0)], trips.answers)
+            await trips.client.send([(index, request, 0)], trips.answers)
             causes.append(heard.last)
     began, trial = time.monotonic(), 0
-    with quiet.silence():
+    with swallowed(), quiet.silence():
         while trial < _TRIAL and time.monotonic() - began < _TRIAL_SECONDS:
             await trips.repeat(1)
             trial += 1
@@ -107,16 +131,30 @@ async def _acquaint(trips: RoundTrips, client: Client, requests: Sequence[Reques
 
 async def _judged(plan: Plan, trips: RoundTrips, each: float) -> list[Outcome]:
     forgiveness = Forgiveness(plan.ignore)
-    with quiet.silence(), quiet.roomy():
+    with swallowed(), quiet.silence(), quiet.roomy():
         if not plan.separate or len(trips.requests) == 1:
             return [await judge(trips, n=plan.loops, each=each, forgiveness=forgiveness)]
         outcomes = []
-        for index in range(len(trips.requests)):
-            alone = trips.alone(index)
-            share = (trips.deadline - time.monotonic()) / (len(trips.requests) - index)
-            alone.deadline = time.monotonic() + share
+        for index, alone in enumerate(trips.each):
+            alone.deadline = time.monotonic() + (trips.deadline - time.monotonic()) / (len(trips.requests) - index)
             outcomes.append(await judge(alone, n=plan.loops, each=each / len(trips.requests), forgiveness=forgiveness))
         return outcomes
+
+
+@contextlib.contextmanager
+def swallowed() -> Iterator[None]:
+    """Let what the app writes to its standard output and error, in whatever way, go nowhere while the block runs."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    kept = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
+    for descriptor, _ in kept:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        for descriptor, copy in kept:
+            os.dup2(copy, descriptor)
+            os.close(copy)
 
 
 def blocked(asked: Sequence[Asked], requests: Sequence[Request], *, errors_expected: bool) -> list[str]:

@@ -49,15 +49,8 @@ def detect(app: object) -> Interface | None:
     In order: the framework that its class comes from, what its ``__call__`` is (a coroutine function; two arguments called
     ``environ`` and ``start_response``; their number), and of a middleware that tells nothing, the app that it wraps.
     """
-    for _ in range(_DEEPEST):
-        found = _of_framework(type(app)) or _of_callable(app)
-        if found is not None:
-            return found
-        wrapped = _wrapped(app)
-        if wrapped is None:
-            return None
-        app = wrapped
-    return None
+    found = (_of_framework(type(each)) or _of_callable(each) for each in wrapped(app))
+    return next((interface for interface in found if interface is not None), None)
 
 
 def is_double(app: object) -> bool:
@@ -166,6 +159,21 @@ def _wrapped(app: object) -> object | None:
 def _module(cls: type) -> str:
     module = cls.__dict__.get("__module__")
     return module if isinstance(module, str) else ""
+
+
+def wrapped(app: object) -> typing.Iterator[object]:
+    """Yield an app and, one after the other, the apps that its middlewares wrap."""
+    for _ in range(_DEEPEST):
+        yield app
+        inner = _wrapped(app)
+        if inner is None:
+            return
+        app = inner
+
+
+def frameworks(cls: type) -> list[str]:
+    """Return the top-level packages that a class and its bases come from, the nearest first."""
+    return list(dict.fromkeys(_module(base).partition(".")[0] for base in cls.__mro__))
 
 
 def _members(cls: type) -> set[str]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 NUMBER = "{n}"
 """Replaced by the request's number, which rises with every request."""
 
+PADDED = "{n:012}"
+"""The same in twelve digits: the end of a UUID that leakguard makes."""
+
 # What a path may carry as it is; ``%`` because it was encoded already.
 _SAFE = "/:@!$&'()*+,;=~-._%?[]"
 
@@ -67,11 +70,11 @@ class Request:
     @functools.cached_property
     def _differs(self) -> bool:
         texts = [self.path, *(value for _, value in self.headers)]
-        return any(NUMBER in text for text in texts) or self._numbered_body
+        return any(_is_numbered(text) for text in texts) or self._numbered_body
 
     @functools.cached_property
     def _numbered_body(self) -> bool:
-        return NUMBER.encode() in self.body and is_text(self.body)
+        return b"{n" in self.body and is_text(self.body) and _is_numbered(self.body.decode())
 
     @functools.cached_property
     def _constant(self) -> Made:
@@ -82,10 +85,19 @@ class Request:
         return tuple((name, value) for name, value in self.headers if name.lower() not in _OURS)
 
     def _make(self, number: str) -> Made:
-        path, _, query = encode_path(self.path.replace(NUMBER, number)).partition("?")
-        headers = tuple((name, value.replace(NUMBER, number)) for name, value in self._sent_headers)
-        body = self.body.replace(NUMBER.encode(), number.encode()) if self._numbered_body else self.body
+        path, _, query = encode_path(fill(self.path, number)).partition("?")
+        headers = tuple((name, fill(value, number)) for name, value in self._sent_headers)
+        body = fill(self.body.decode(), number).encode() if self._numbered_body else self.body
         return Made(self.method, path, query, headers, body)
+
+
+def fill(text: str, number: str) -> str:
+    """Return the text with its placeholders filled."""
+    return text.replace(NUMBER, number).replace(PADDED, number.zfill(12)) if "{n" in text else text
+
+
+def _is_numbered(text: str) -> bool:
+    return NUMBER in text or PADDED in text
 
 
 def encode_path(path: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
 import logging
 import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
 
 from leakguard.check.answers import Answers
+from leakguard.check.board import Board
 from leakguard.check.clients.base import Client
 from leakguard.check.request import Request
 from leakguard.errors import OutOfTimeError
@@ -26,23 +29,18 @@ class RoundTrips:
         client: has been started.
         requests: what one round trip is.
         deadline: on the monotonic clock; past it no request is sent.
-        progress: is told after every slice how many round trips were made in all.
+        board: is written the round trips made in all.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        requests: Sequence[Request],
-        deadline: float,
-        progress: Callable[[int], None] | None = None,
-    ) -> None:
+    def __init__(self, client: Client, requests: Sequence[Request], deadline: float, board: Board) -> None:
         self.requests = tuple(requests)
         self.answers = Answers([request.name for request in requests])
         self.made = 0
         self.deadline = deadline
-        self._client = client
-        self._progress = progress
-        self._number = 0
+        self.client = client
+        self._board = board
+        self._chosen = tuple(enumerate(self.requests))
+        self._numbers = itertools.count(1)
 
     @property
     def function(self) -> Callable[[], object]:
@@ -52,12 +50,22 @@ class RoundTrips:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the requests of one round trip, in their order."""
-        return self.answers.names
+        return tuple(request.name for _, request in self._chosen)
+
+    @property
+    def each(self) -> tuple[RoundTrips, ...]:
+        """Round trips of each request alone, through the same client; numbers and answers go on from here."""
+        return tuple(self.alone(index) for index in range(len(self._chosen)))
 
     def alone(self, index: int) -> RoundTrips:
-        """Return round trips of request ``index`` alone, through the same client; its numbers go on from here."""
-        trips = RoundTrips(self._client, self.requests[index : index + 1], self.deadline, self._progress)
-        trips._number = self._number + 1_000_000 * (index + 1)  # never the same twice
+        """Return round trips of one request alone."""
+        return self.only((index,))
+
+    def only(self, indexes: Sequence[int]) -> RoundTrips:
+        """Return round trips of some of the requests."""
+        trips = copy.copy(self)
+        trips.made = 0
+        trips._chosen = tuple(self._chosen[index] for index in indexes)
         return trips
 
     async def repeat(self, calls: int) -> None:
@@ -69,24 +77,22 @@ class RoundTrips:
         """
         for begun in range(0, calls, SLICE):
             trips = min(SLICE, calls - begun)
-            await self._client.send(self._work(trips), self.answers)
+            await self.client.send(self._work(trips), self.answers)
             if time.monotonic() > self.deadline:
                 raise OutOfTimeError("the time was over before a judgement")
             quiet.collect()
-            if self._progress is not None:
-                self._progress(self.made)
+            self._board.count(trips)
 
     async def pause(self, seconds: float) -> None:
         """Give whatever runs late the time to end."""
-        await self._client.pause(seconds)
+        await self.client.pause(seconds)
 
     def _work(self, trips: int) -> Iterator[tuple[int, Request, int]]:
         for _ in range(trips):
             if time.monotonic() > self.deadline:
                 return
-            for index, request in enumerate(self.requests):
-                self._number += 1
-                yield index, request, self._number
+            for index, request in self._chosen:
+                yield index, request, next(self._numbers)
             self.made += 1
 
     def _nothing(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from leakguard.check.drive import drive
+from leakguard.check import apart
 from leakguard.check.interface import Interface
 from leakguard.check.plan import Plan
 from leakguard.check.request import Request, parse_line
@@ -58,7 +58,7 @@ def check(
         deadline=deadline,
         separate=separate,
     )
-    result = drive(plan, lambda _what, _made: None)
+    result = apart.check(plan, lambda _phase, _trips: None)
     emit(render(result, form, look()))
     sys.stdout.flush()
     return 1 if result.fresh else 3 if result.verdict.kind == "unknown" else 0

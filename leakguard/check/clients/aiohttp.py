@@ -8,6 +8,7 @@ import time
 import typing
 
 from leakguard.check.answers import Answer
+from leakguard.check.board import Board
 from leakguard.check.clients.base import AGENT, HOST, LONGEST_STREAM, STREAM, Flight, LoopClient
 from leakguard.check.request import Made, Request
 from leakguard.errors import NotMeasuredError
@@ -24,18 +25,13 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class AiohttpClient(LoopClient):
     """Speaks HTTP/1.1 to an ``aiohttp.web.Application``; every seat has one connection that is kept alive, as a proxy does."""
 
-    def __init__(self, app: typing.Any, concurrency: int, patience: float) -> None:
-        super().__init__(concurrency, patience)
-        self._app = app
+    def __init__(self, app: typing.Any, concurrency: int, patience: float, board: Board) -> None:
+        super().__init__(concurrency, patience, board)
+        self.app = app
         self._runner: typing.Any = None
         self._address: tuple[str, int] = (HOST, 0)
         self._connections: list[Connection | None] = [None] * concurrency
         self.templates: dict[str, str] = {}
-
-    @property
-    def app(self) -> typing.Any:
-        """The application; a factory's coroutine until the client has started."""
-        return self._app
 
     async def start(self) -> None:
         """Run the app's start-up and let aiohttp listen on a free port of loopback."""
@@ -43,9 +39,9 @@ class AiohttpClient(LoopClient):
         from aiohttp import web
 
         try:
-            if inspect.isawaitable(self._app):
-                self._app = await self._app
-            self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False)
+            if inspect.isawaitable(self.app):
+                self.app = await self.app
+            self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False)
             await asyncio.wait_for(self._runner.setup(), max(self._patience, 10.0))
             await web.TCPSite(self._runner, HOST, 0).start()
         except asyncio.TimeoutError:  # noqa: UP041 - its own class before 3.11

@@ -8,6 +8,7 @@ import typing
 import urllib.parse
 
 from leakguard.check.answers import Answer
+from leakguard.check.board import Board
 from leakguard.check.clients.base import (
     AGENT,
     EVENTS,
@@ -36,8 +37,9 @@ _DEFAULTS = ((b"host", f"{HOST}:{PORT}".encode()), (b"user-agent", AGENT.encode(
 class AsgiClient(LoopClient):
     """Speaks ASGI 3, and ASGI 2 where the app is of that kind."""
 
-    def __init__(self, app: typing.Any, concurrency: int, patience: float) -> None:
-        super().__init__(concurrency, patience)
+    def __init__(self, app: typing.Any, concurrency: int, patience: float, board: Board) -> None:
+        super().__init__(concurrency, patience, board)
+        self.app = app
         self._app = _Double(app) if is_double(app) else app
         self._lifespan: _Lifespan | None = None
         self._state: dict[str, typing.Any] = {}

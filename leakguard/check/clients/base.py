@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 
 from leakguard.check.answers import Answer, Answers
+from leakguard.check.board import Board
 from leakguard.check.request import Request
 from leakguard.errors import NotMeasuredError
 from leakguard.probes.failures import cause_of
@@ -32,6 +33,12 @@ LONGEST_STREAM = 64 * 2**20  # bytes after which a client leaves any answer
 
 class Client(typing.Protocol):
     """Speaks to one app. The coroutines of a client without an event loop never suspend."""
+
+    app: typing.Any
+    """The application; of an aiohttp factory that is a coroutine, once it has been started."""
+
+    templates: dict[str, str]
+    """The framework's own names of the routes, by the requests' names, as far as they could be learnt."""
 
     async def start(self) -> None:
         """Start the app up.
@@ -104,9 +111,11 @@ class LoopClient:
     Args:
         concurrency: requests at a time.
         patience: seconds without an answer after which the app hangs.
+        board: is written what is on its way.
     """
 
-    def __init__(self, concurrency: int, patience: float) -> None:
+    def __init__(self, concurrency: int, patience: float, board: Board) -> None:
+        self._board = board
         self._concurrency = concurrency
         self._patience = patience
         self._flights: list[Flight | None] = [None] * concurrency
@@ -144,11 +153,13 @@ class LoopClient:
         for index, request, number in waiting:
             flight = Flight(request.name, asyncio.get_running_loop().create_future())
             self._flights[seat] = flight
+            self._board.send(seat, index)
             flight.task = asyncio.ensure_future(self._fly(flight, seat, request, number))
             try:
                 await flight.over
             finally:
                 self._flights[seat] = None
+                self._board.answered(seat)
                 flight.task = None
             answers.add(index, flight.answer or Answer(flight.status))
             for _ in range(TURNS):

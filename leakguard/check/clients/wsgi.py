@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from wsgiref.util import FileWrapper
 
 from leakguard.check.answers import Answer, Answers
+from leakguard.check.board import Board
 from leakguard.check.clients.base import (
     AGENT,
     EVENTS,
@@ -26,6 +27,7 @@ from leakguard.check.clients.base import (
 from leakguard.check.request import Made, Request
 
 Environ = dict[str, typing.Any]
+Ask = typing.Callable[[int, int, Request, int], Answer]
 
 
 class WsgiClient:
@@ -34,10 +36,12 @@ class WsgiClient:
     Args:
         app: the application.
         concurrency: requests at a time.
+        board: is written what is on its way.
     """
 
-    def __init__(self, app: typing.Any, concurrency: int) -> None:
-        self._app = app
+    def __init__(self, app: typing.Any, concurrency: int, board: Board) -> None:
+        self._board = board
+        self.app = app
         self._concurrency = concurrency
         self._crew: _Crew | None = None
         self.templates: dict[str, str] = {}
@@ -59,16 +63,23 @@ class WsgiClient:
     async def send(self, work: Work, answers: Answers) -> None:
         """Send every request."""
         if self._crew is not None:
-            self._crew.run(iter(work), self._exchange, answers)
+            self._crew.run(iter(work), self._ask, answers)
             return
         for index, request, number in work:
-            answers.add(index, self._exchange(request, number))
+            answers.add(index, self._ask(0, index, request, number))
+
+    def _ask(self, seat: int, index: int, request: Request, number: int) -> Answer:
+        self._board.send(seat, index)
+        try:
+            return self._exchange(request, number)
+        finally:
+            self._board.answered(seat)
 
     def _exchange(self, request: Request, number: int) -> Answer:
         environ = self._environ(request.made(number))
         start = _Start()
         try:
-            answer = self._app(environ, start)
+            answer = self.app(environ, start)
             try:
                 _exhaust(answer, start)
             finally:
@@ -165,28 +176,28 @@ class _Crew:
         self._lock = threading.Lock()
         self._begin = threading.Barrier(size + 1)
         self._end = threading.Barrier(size + 1)
-        self._exchange: typing.Callable[[Request, int], Answer] | None = None
+        self._ask: Ask | None = None
         self._answers: Answers | None = None
         for number in range(size):
-            threading.Thread(target=self._work, name=f"leakguard-client-{number}", daemon=True).start()
+            threading.Thread(target=self._work, args=(number,), name=f"leakguard-client-{number}", daemon=True).start()
 
     def run(
         self,
         jobs: Iterator[tuple[int, Request, int]],
-        exchange: typing.Callable[[Request, int], Answer],
+        ask: Ask,
         answers: Answers,
     ) -> None:
         """Let the threads do all jobs."""
-        self._jobs, self._exchange, self._answers = jobs, exchange, answers
+        self._jobs, self._ask, self._answers = jobs, ask, answers
         self._begin.wait()
         self._end.wait()
-        self._jobs, self._exchange = iter(()), None
+        self._jobs, self._ask = iter(()), None
 
     def stop(self) -> None:
         """Let the threads end."""
         self._begin.abort()
 
-    def _work(self) -> None:
+    def _work(self, seat: int) -> None:
         while True:
             try:
                 self._begin.wait()
@@ -194,9 +205,9 @@ class _Crew:
                 return
             while (job := self._next()) is not None:
                 index, request, number = job
-                if self._exchange is None or self._answers is None:
+                if self._ask is None or self._answers is None:
                     break
-                answer = self._exchange(request, number)
+                answer = self._ask(seat, index, request, number)
                 with self._lock:
                     self._answers.add(index, answer)
                 del job, request

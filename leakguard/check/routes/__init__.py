@@ -1,0 +1,73 @@
+"""Requests out of the app's own routes: one file per framework, chosen by where the app's class comes from.
+
+No framework is imported here that the app has not imported itself. A request's parameters are filled with plausible values;
+what may differ from request to request has ``{n}``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from collections.abc import Sequence
+
+from leakguard.check.interface import frameworks, wrapped
+from leakguard.check.request import Request
+from leakguard.errors import ConfigError
+
+_BY_MODULE = {
+    "fastapi": "starlette",
+    "starlette": "starlette",
+    "flask": "flask",
+    "quart": "flask",
+    "django": "django",
+    "litestar": "litestar",
+    "aiohttp": "aiohttp",
+    "bottle": "bottle",
+}
+_MOST_SAID = 6
+_WAY_OUT = "name what to request: --path '/items/{n}' (again for more), or --requests FILE"
+
+
+class Found(typing.NamedTuple):
+    """What a framework told: requests, and routes that are left out, each with the reason."""
+
+    requests: list[Request]
+    skipped: list[tuple[str, str]]
+
+
+def discover(app: object) -> tuple[tuple[Request, ...], tuple[str, ...]]:
+    """Return the requests that the app's routes give, and what the reader should know about those left out.
+
+    Raises:
+        ConfigError: it tells no routes, or none that can be requested.
+    """
+    module, inner = framework(app)
+    if module is None:
+        raise ConfigError("TARGET", "tells no routes that leakguard can read", type(app).__qualname__, _WAY_OUT)
+    found: Found = importlib.import_module(f"{__name__}.{module}").read(inner)
+    notes = said(found.skipped)
+    if not found.requests:
+        left = f"; {'; '.join(notes)}" if notes else ""
+        raise ConfigError("TARGET", f"has no route that can be requested{left}", type(inner).__qualname__, _WAY_OUT)
+    return tuple(dict.fromkeys(found.requests)), tuple(notes)
+
+
+def framework(app: object) -> tuple[str | None, object]:
+    """Return which file here reads the routes of an app, and the framework's app, under the middlewares around it."""
+    for each in wrapped(app):
+        for name in frameworks(type(each)):
+            if name in _BY_MODULE:
+                return _BY_MODULE[name], each
+    return None, app
+
+
+def said(skipped: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what was left out in sentences, one per reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        by_reason.setdefault(reason, []).append(name)
+    lines = []
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - _MOST_SAID} more" if len(names) > _MOST_SAID else ""
+        lines.append(f"not requested ({reason}): {', '.join(names[:_MOST_SAID])}{more}")
+    return lines
