@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from leakguard.records import Finding, Kind, Recycle
 from leakguard.reports import about, advice, sections, tree, words
 from leakguard.reports.html.series import colours
-from leakguard.reports.html.words import name
+from leakguard.reports.html.words import marked, name
 from leakguard.reports.model import Report, WorkerState
 from leakguard.reports.sentence import describe
 from leakguard.units import format_duration, format_size
@@ -20,13 +20,13 @@ MAX_RECYCLES = 30
 
 _HEADLINES = {
     Kind.LEAK: "There is a leak",
-    Kind.RETAINED_REQUESTS: "Requests stay in memory",
-    Kind.NATIVE: "C memory grows",
-    Kind.GC_DEBT: "Requests wait for the collector",
-    Kind.ALLOCATOR: "Freed memory is not given back",
-    Kind.TASKS: "Tasks never end",
-    Kind.THREADS: "Threads never end",
-    Kind.DESCRIPTORS: "Descriptors stay open",
+    Kind.RETAINED_REQUESTS: "There is a leak: requests stay in memory",
+    Kind.NATIVE: "There is a leak in C memory",
+    Kind.GC_DEBT: "No lasting leak: requests wait for the collector",
+    Kind.ALLOCATOR: "No leak: freed memory is not given back",
+    Kind.TASKS: "There is a leak: tasks never end",
+    Kind.THREADS: "There is a leak: threads never end",
+    Kind.DESCRIPTORS: "There is a leak: descriptors stay open",
     Kind.STEADY: "No leak",
     Kind.UNKNOWN: "Too early to say",
 }
@@ -113,7 +113,7 @@ def view(report: Report) -> View:
         recycles=tuple(reversed(report.story.recycles[-MAX_RECYCLES:])),
         memory_said=_memory_said(report),
         times_said=_times_said(report),
-        stuck=sections.stuck(report, name).items,
+        stuck=sections.stuck(report, marked).items,
         notes=sections.notes(report).items,
         cost=" ".join(sections.cost(report).said),
         next_steps=tuple(advice.next_steps(report)),
@@ -122,7 +122,7 @@ def view(report: Report) -> View:
 
 def _answer(report: Report) -> list[str]:
     if report.fresh:
-        return [describe(report.fresh[0], report.alike(report.fresh[0]), name)]
+        return [describe(report.fresh[0], report.alike(report.fresh[0]), marked)]
     return list(report.verdict.reasons) or ["Nothing grows with the requests."]
 
 
@@ -165,7 +165,7 @@ def _ceiling_reached(running: Sequence[WorkerState]) -> Figure:
 def _told(finding: Finding, report: Report) -> Told:
     return Told(
         finding=finding,
-        sentence=describe(finding, report.alike(finding), name),
+        sentence=describe(finding, report.alike(finding), marked),
         marks=(
             finding.kind.value,
             *about.marks(finding, report, name)[1:-1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from leakguard.reports import words
@@ -32,6 +33,25 @@ def name(value: str | None) -> str:
     return words.UNKNOWN if value is None else clip(safe(value), LONGEST_NAME)
 
 
+# What surrounds a name in a sentence until the sentence is escaped. ``safe`` leaves no control character in a name.
+_OPEN, _CLOSE = "\x02", "\x03"
+_BACKTICKS = re.compile("`([^`]+)`")
+
+
+def marked(value: str) -> str:
+    """Return a name marked to be set as code by ``prose``: what sentences are told to quote with."""
+    return f"{_OPEN}{name(value)}{_CLOSE}"
+
+
+def prose(sentence: str) -> str:
+    """Return a sentence as markup, with its marked names and what stands in backticks set as code."""
+    import markupsafe
+
+    escaped = str(markupsafe.escape(sentence))
+    escaped = _BACKTICKS.sub(r"<code>\1</code>", escaped)
+    return markupsafe.Markup(escaped.replace(_OPEN, "<code>").replace(_CLOSE, "</code>"))  # noqa: S704 - just escaped
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "size": words.size,
     "number": count,
@@ -40,4 +60,5 @@ FILTERS: dict[str, Callable[..., str]] = {
     "moment": moment,
     "iso": words.iso,
     "name": name,
+    "prose": prose,
 }

@@ -11,11 +11,24 @@ var leakguard = (() => {
   const moment = (seconds) => `${new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
   const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
 
+  // 24 hours and UTC, with the day where it begins.
+  function clock(u, splits, axis, space, step) {
+    let day = "";
+    return splits.map((at) => {
+      const text = moment(at);
+      const [now, shown] = [text.slice(0, 10), step < 60 ? text.slice(11, 19) : text.slice(11, 16)];
+      if (step >= 86400) return now.slice(5);
+      const first = now !== day;
+      day = now;
+      return first ? `${shown}\n${now}` : shown;
+    });
+  }
+
   const axes = (x, y) => {
     const common = { stroke: colour("soft"), font: "12px system-ui, sans-serif", grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
     return [
-      { ...common, grid: { show: false }, ...(x ? { values: (_, all) => all.map(x) } : {}) },
-      { ...common, size: 72, values: (_, all) => all.map((value) => (value == null ? "" : y(value))) },
+      { ...common, grid: { show: false }, values: x ? (_, all) => all.map(x) : clock },
+      { ...common, size: 72, values: (_, all) => all.map((value) => (value ? y(value) : value === 0 ? "0" : "")) },
     ];
   };
   const line = (label, name, more = {}) => ({ label, stroke: colour(name), width: 1.75, spanGaps: true, points: { show: false }, ...more });
