@@ -20,6 +20,7 @@ from leakguard.units import format_duration, format_size, parse_duration, parse_
 PREFIX = "LEAKGUARD_"
 HIDDEN = "a secret, not shown"
 SHORTEST_TOKEN = 16  # characters: beyond guessing
+STRATEGIES = ("auto", "none", "gunicorn", "uvicorn", "hypercorn", "granian", "uwsgi", "waitress", "daphne", "exit")
 
 
 class Level(enum.StrEnum):
@@ -93,9 +94,24 @@ def _interval(value: str | float) -> float:
 
 def _strategy(value: str) -> str:
     name = str(value).strip().lower()
-    if name not in {"auto", "none", "gunicorn", "uvicorn"}:
+    if name not in STRATEGIES:
         raise ValueError("not a strategy")
     return name
+
+
+def _switch(value: str | bool) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"on": True, "off": False}[str(value).strip().lower()]
+
+
+def _path(value: str) -> str | None:
+    text = str(value).strip()
+    if text.lower() == "off":
+        return None
+    if not text.startswith("/") or any(mark in text for mark in "?#{} "):
+        raise ValueError("not a path")
+    return text
 
 
 def _journal(value: str | os.PathLike[str]) -> Path | None:
@@ -209,9 +225,28 @@ OPTIONS: tuple[Option, ...] = (
         "recycle",
         _strategy,
         "auto",
-        "must be one of auto, none, gunicorn, uvicorn",
+        f"must be one of {', '.join(STRATEGIES)}",
         "recycle='auto'",
-        "Who replaces the worker. auto: found out at run time (`leakguard doctor` says what it found); none: report only.",
+        "Who replaces the worker. auto: found out at run time (`leakguard doctor` says what it found); none: report only; "
+        "exit: where no server is known that would start the process again, end it all the same: something outside does.",
+    ),
+    Option(
+        "drain_on_term",
+        _switch,
+        "on",
+        "must be on or off",
+        "drain_on_term='on'",
+        "With a ceiling set: when the server is told to end this worker (SIGTERM: a deploy, a reload), answer with Connection: "
+        "close for up to a second before the server's own handler closes connections.",
+    ),
+    Option(
+        "readiness_path",
+        _path,
+        None,
+        "must be a path such as '/_leakguard/ready' or 'off'",
+        "readiness_path='/_leakguard/ready'",
+        "Where the middleware answers 200 while this worker wants requests and 503 while it leaves or is over its hard "
+        "ceiling; such requests are not counted. Unset: nowhere.",
     ),
     Option(
         "journal",
@@ -272,6 +307,8 @@ class Options(typing.TypedDict, total=False):
     daily_cap: int
     drain: str | float
     recycle: str
+    drain_on_term: str | bool
+    readiness_path: str
     journal: str | os.PathLike[str]
     ignore: str | Sequence[str]
     stuck_after: str | float
@@ -296,6 +333,8 @@ class Config:
     daily_cap: int = 500
     drain: float = 30.0
     recycle: str = "auto"
+    drain_on_term: bool = True
+    readiness_path: str | None = None
     journal: Path | None = None
     ignore: tuple[str, ...] = ()
     stuck_after: float = 60.0
@@ -383,7 +422,14 @@ def _parsed(option: Option, name: str, value: object) -> object:
         value = value.size if value.size is not None else str(value)
     try:
         return option.parse(value)
-    except (ValueError, TypeError, AttributeError, OverflowError, RuntimeError):  # RuntimeError: no home for "~name"
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RuntimeError,
+    ):  # RuntimeError: no home for "~name"
         value = HIDDEN if option.secret else value
         raise ConfigError(name, option.rule, value, f"for example {option.example}") from None
 
@@ -407,6 +453,8 @@ def _shown(name: str, value: object) -> str:
         return "unset"
     if name == "page_token":
         return "set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, float):
         return format_duration(value)
     if isinstance(value, tuple):

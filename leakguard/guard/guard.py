@@ -87,14 +87,18 @@ class Guard:
     def ready(self) -> None:
         """Say that this worker serves now: at the end of its start-up, or with its first request."""
         self.is_ready = True
+        self.fence.run("SIGTERM", self.recycler.meet_main_thread)
 
     def meet_loop(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         """Watch an event loop; called in its thread."""
         self.fence.run("event loop", self.vitals.meet_loop, loop, thread)
 
-    def close_wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> None:
-        """Have the server close this connection after the answer, in the form that it takes."""
-        self.fence.run("connection close", close_wsgi, environ, start_response)
+    def close_wsgi(
+        self, environ: WSGIEnvironment, start_response: StartResponse, headers: list[tuple[str, str]]
+    ) -> list[tuple[str, str]]:
+        """Have the server close this connection after the answer, in the form that it takes; return the headers."""
+        closed = self.fence.run("connection close", close_wsgi, environ, start_response, headers)
+        return headers if closed is None else closed
 
     def stop(self) -> None:
         """End the thread, which writes its last window, and take everything out again. Waits ``LAST_WORDS`` at most."""

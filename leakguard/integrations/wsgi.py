@@ -74,7 +74,7 @@ class LeakGuardWSGI:
             if "werkzeug.request" in environ:
                 _read_werkzeug(environ)
             if guard.drain.closing:
-                guard.close_wsgi(environ, start_response)
+                headers = guard.close_wsgi(environ, start_response, headers)
             return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
         try:

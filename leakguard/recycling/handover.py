@@ -15,12 +15,15 @@ from dataclasses import dataclass
 
 from leakguard.recycling.drain import Drain
 from leakguard.recycling.strategies.base import Strategy
+from leakguard.recycling.term import Term
 from leakguard.recycling.turn import Group
 
 POLL = 0.05
 BOOT_DEADLINE = 60.0  # a successor that is not ready by then (--preload without traffic) is not waited for
 EVIDENCE_WITHIN = 6.0  # a last look at the leak takes a second while the successor boots; nobody waits for a hung one
-LAST_GRACE = 10.0  # between asking for the exit and ending the process ourselves; below gunicorn's --timeout of 30 s
+WORD_DEADLINE = 600.0  # for a server that replaces all its workers, one by one, to come to this one
+ANNOUNCED_FOR = 1.0  # seconds in which a busy keep-alive client hears of a deploy with its next answer
+NEWBORN_DEADLINE = 25.0  # below the 30 s that most supervisors give a process after SIGTERM
 SETTLE = 0.1  # the locks of a dying process are not all released in the same instant: look twice, so far apart
 
 
@@ -41,6 +44,7 @@ class Handover:
         strategy: of the server that runs this process.
         group: the workers of this server.
         drain: what the hot path reads.
+        term: the SIGTERM of this process.
         in_flight: counts the requests that have begun and not ended.
         deadline: seconds that requests in flight get.
         roomy: whether there is memory for one more worker beside this one.
@@ -53,6 +57,7 @@ class Handover:
         strategy: Strategy,
         group: Group,
         drain: Drain,
+        term: Term,
         *,
         in_flight: Callable[[], int],
         deadline: float,
@@ -63,6 +68,10 @@ class Handover:
         self._strategy = strategy
         self._group = group
         self._drain = drain
+        self._term = term
+        self._told = term.told
+        self._before: frozenset[int] = frozenset()
+        self._finish_by = 0.0  # for servers that accept until they are asked to end
         self._in_flight = in_flight
         self._deadline = deadline
         self._roomy = roomy
@@ -98,7 +107,7 @@ class Handover:
     def _run(self) -> None:
         began = time.monotonic()
         try:
-            if not self._await_turn():
+            if not (self._await_turn() and self._may_begin()):
                 self._group.give_turn()
                 return
             self.committed = True
@@ -109,6 +118,9 @@ class Handover:
         called = False
         try:
             called = self._call_successor()
+            if called and self._strategy.told and not self._await_word():
+                self._back_out()
+                return
             overlapped = called and self._await_successor()
             self._evidence_taken.wait(EVIDENCE_WITHIN)
             waited = time.monotonic() - began
@@ -134,45 +146,88 @@ class Handover:
         time.sleep(SETTLE)
         return len(self._group.serving()) >= wanted
 
+    def _may_begin(self) -> bool:
+        """Wait until there is memory for a successor, where the server starts one whether there is or not."""
+        told = False
+        while self._strategy.told and not self._roomy() and not self._urgent.is_set():
+            if not told:
+                self._on_note(
+                    "no memory for a second worker beside this one, and none of them can leave first: waiting"
+                )
+                told = True
+            if self._given_up.wait(1.0):
+                return False
+        return True
+
     def _call_successor(self) -> bool:
         """Return whether the server will take this worker back once it is told to, because another was called."""
         if not self._strategy.can_overlap():
             return False
+        if self._strategy.told:
+            self._strategy.call_successor()
+            return True
         if self._group.is_owed():
             # A worker died between its call and its leave, so there is one too many: no call, and the oldest goes.
             return self._group.is_oldest()
         if not self._roomy():
             self._on_note("no memory for a second worker beside this one: leaving first, requests wait meanwhile")
             return False
-        if self._group.serving() - {self._group.pid}:
+        self._before = self._group.serving()
+        if len(self._before) > (self._strategy.workers or 1):
             return False  # someone raised the number of workers: the server might take back another than this one
         self._group.owe()
         self._strategy.call_successor()
         return True
 
+    def _await_word(self) -> bool:
+        """Wait for the server's SIGTERM, which comes when it has started our successor; it may replace others before."""
+        deadline = time.monotonic() + WORD_DEADLINE
+        while time.monotonic() < deadline:
+            if self._told.wait(POLL):
+                return True
+        return False
+
+    def _back_out(self) -> None:
+        self._on_note(f"the server was asked to replace this worker and did nothing in {WORD_DEADLINE:.0f} s")
+        self.committed = False
+        self._group.give_turn()
+
     def _await_successor(self) -> bool:
         deadline = time.monotonic() + BOOT_DEADLINE
         while time.monotonic() < deadline and not self._urgent.is_set():
-            if self._group.serving() - {self._group.pid}:
+            if self._successor_serves():
                 return True
             time.sleep(POLL)
         late = f"the successor did not say within {BOOT_DEADLINE:.0f} s that it serves"
+        if self._told.is_set():
+            return False  # the server is told to end us meanwhile, and perhaps our successor too
         if self._urgent.is_set():
             late = "memory passed the hard ceiling before the successor served"
         self._on_note(f"{late}: leaving all the same, requests wait in the server's socket")
         return False
 
+    def _successor_serves(self) -> bool:
+        if self._strategy.told:
+            return self._group.youngest_serves()
+        return bool(self._group.serving() - self._before)
+
     def _drain_connections(self, overlapped: bool) -> tuple[int, int]:
         end = time.monotonic() + self._deadline
         begun = self._in_flight()
-        self._drain.ready = False
-        self._drain.closing = True
+        self._drain.leave()
         alone = not overlapped and (self._strategy.workers or 1) == 1
         if alone:
             self._until_unused(time.monotonic() + min(self._strategy.keep_alive(), self._deadline / 2))
-        self._strategy.stop_accepting()
+        try:
+            stopped = self._strategy.stop_accepting()
+        except OSError as error:
+            self._on_note(f"this worker cannot stop accepting ({error}): what waits in its queue at the end is lost")
+            stopped = True
         # Past its keep-alive time the server closes idle connections anyway: waiting longer protects no one.
         self._until_unused(min(end, time.monotonic() + self._strategy.keep_alive() + 2 * POLL))
+        if not stopped:
+            self._finish_by = end
+            return begun, 0
         while self._in_flight() > 0 and time.monotonic() < end:
             time.sleep(POLL / 5)
         return begun, self._in_flight()
@@ -182,18 +237,68 @@ class Handover:
             time.sleep(POLL / 5)
 
     def _leave(self, called: bool) -> None:
+        if self._told.is_set() and not self._strategy.told:
+            self._term.pass_on()
+            return
+        self._term.open()
         self._ask(called)
         if called:
             self._group.settle()
-        time.sleep(LAST_GRACE / 5)
-        if called:
+        if self._strategy.grace is None:
+            return
+        while self._in_flight() > 0 and time.monotonic() < self._finish_by:
+            time.sleep(POLL)
+        time.sleep(self._strategy.grace / 5)
+        if called and not self._strategy.told:
             self._ask(called=False)  # the server did not hear, or took back another worker
-        time.sleep(LAST_GRACE * 4 / 5)
+        time.sleep(self._strategy.grace * 4 / 5)
         # uvicorn waits for streams and WebSockets for ever, and an atexit hook may hang: the deadline is ours.
         os._exit(0)
 
     def _ask(self, called: bool) -> None:
         try:
-            self._strategy.leave(called=called)
+            if called and self._strategy.told:
+                self._term.pass_on()
+            else:
+                self._strategy.leave(called=called)
         except Exception as error:
             self._on_note(f"the server cannot be asked to end this worker: {type(error).__name__}")
+
+
+class Farewell:
+    """What a worker does when the server tells it to leave unasked (SIGTERM): announce the close, then let the server have it.
+
+    A deploy, or a roll of all workers. The server ends what is in flight by its own rules, and nobody is killed by us.
+    """
+
+    def __init__(self, strategy: Strategy, group: Group | None, drain: Drain, term: Term) -> None:
+        self._strategy = strategy
+        self._group = group
+        self._drain = drain
+        self._term = term
+
+    def say(self) -> None:
+        """Announce for a second, or until no connection is left, then pass the signal on. In a thread of its own."""
+        try:
+            self._await_newborn()
+            self._drain.leave()
+            self._until_unused(ANNOUNCED_FOR)
+            if self._strategy.acts:
+                self._strategy.stop_accepting()
+                self._until_unused(2 * POLL)
+        except Exception:  # the server gets its signal whatever happens
+            pass
+        self._term.pass_on()
+
+    def _await_newborn(self) -> None:
+        """Where the server started our successor first but does not wait until it serves, do it in its place."""
+        if self._group is None or not self._strategy.told:
+            return
+        deadline = time.monotonic() + NEWBORN_DEADLINE
+        while time.monotonic() < deadline and not self._group.youngest_serves():
+            time.sleep(POLL)
+
+    def _until_unused(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._strategy.connections() != 0 and time.monotonic() < end:
+            time.sleep(POLL / 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,12 +16,15 @@ from leakguard.records import Recycle, Relief
 from leakguard.recycling import ceiling, relief, servers
 from leakguard.recycling.ceiling import Decision, Situation, Step
 from leakguard.recycling.drain import Drain
-from leakguard.recycling.handover import Handover, Leaving
+from leakguard.recycling.handover import Farewell, Handover, Leaving
 from leakguard.recycling.strategies.base import Strategy
 from leakguard.recycling.strategies.choice import choose
 from leakguard.recycling.strategies.none import NoStrategy
+from leakguard.recycling.strategies.supervised import SupervisedStrategy
+from leakguard.recycling.succession import Succession, pause_after
+from leakguard.recycling.term import Term
 from leakguard.recycling.turn import Group
-from leakguard.units import format_size
+from leakguard.units import format_duration, format_size
 
 MARKS_PAUSE = 60.0  # the kernel's limit may change under a running container; reading it costs half a millisecond
 MOST_NOTES = 64  # different notes told per worker; a rule repeats itself once per change, not per tick
@@ -63,6 +67,7 @@ class Recycler:
         evidence: Callable[[], None],
     ) -> None:
         self.drain = Drain()
+        self.term = Term()
         self._config = config
         self._in_flight = in_flight
         self._rss = rss
@@ -81,7 +86,10 @@ class Recycler:
         self._above = 0
         self._above_hard = 0
         self._relieved: float | None = None
-        self._handover: Handover | None = None
+        self._handover: Handover | Succession | None = None
+        self._leading = threading.Lock()  # the supervisor's orders come in a thread of their own
+        self._not_before = 0.0
+        self._unsucceeded = 0
         self._told: deque[str] = deque(maxlen=MOST_NOTES)
 
     @property
@@ -96,7 +104,7 @@ class Recycler:
 
     @property
     def strategy(self) -> str:
-        """The name of the strategy: ``gunicorn``, ``uvicorn`` or ``none``; empty before ``ready``."""
+        """The name of the strategy: ``gunicorn``, ``uvicorn``, ... or ``none``; empty before ``ready``."""
         return "" if self._strategy is None else self._strategy.name
 
     @property
@@ -118,6 +126,23 @@ class Recycler:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._born = time.monotonic()
+
+    def meet_main_thread(self) -> None:
+        """Hold SIGTERM back until the close was announced; called where a worker boots, which is the main thread's business.
+
+        Anywhere else and without a ceiling nothing is done. With ``drain_on_term`` off only where a recycle needs it: granian
+        tells its workers to leave before their successors serve.
+        """
+        if self._config.ceiling is None or self._config.recycle == "none" or self.term.installed:
+            return
+        try:
+            server = servers.detect()
+            if server.name == "granian" and server.kind == "wsgi":
+                self.term.invite(self._say_farewell)
+            elif self._config.drain_on_term or server.name == "granian":
+                self.term.install(self._say_farewell, servers.on_term(server))
+        except Exception as error:
+            self._note(f"SIGTERM is not announced: {type(error).__name__}: {error}", "term")
 
     def tick(self) -> None:
         """Look and act; for the guard's thread, every 0.1 to 1 s. Costs microseconds below the ceiling.
@@ -176,13 +201,18 @@ class Recycler:
             return None
         if strategy.acts and self._config.ceiling is not None:
             try:
-                self._group = Group.of_parent()
+                self._group = Group.of_parent(
+                    parent=strategy.link.supervisor if isinstance(strategy, SupervisedStrategy) else None
+                )
                 self._group.announce()
             except OSError as error:
                 why = f"workers cannot take turns ({error}), and without turns all would leave at once"
                 strategy = NoStrategy(why, strategy.workers)
+        self.term.call()
         self._baseline = self._rss()
         self.drain.ready = True
+        if isinstance(strategy, SupervisedStrategy):
+            strategy.link.obey(functools.partial(self._obey, strategy))
         return strategy
 
     def _work_out_marks(self, strategy: Strategy) -> Marks | None:
@@ -241,23 +271,78 @@ class Recycler:
             self._note(f"{decision.reason}. {why}", "left alone")
             return
         if self._handover is None or not self._handover.running:
-            self._handover = Handover(
-                strategy,
-                self._group,
-                self.drain,
-                in_flight=self._in_flight,
-                deadline=self._config.drain,
-                roomy=self._roomy,
-                on_leaving=functools.partial(self._report, decision.reason, self._rss()),
-                on_note=self._note,
-            )
-            self._handover.start()
+            if time.monotonic() < self._not_before:
+                return
+            with self._leading:
+                self._handover = self._lead_out(strategy, decision.reason)
+                self._handover.start()
             if decision.step is Step.LEAVE:
                 self._handover.hurry()
             self._fenced(self._evidence)  # while the successor boots: memory rises meanwhile in any case
             self._handover.release()
         elif decision.step is Step.LEAVE:
             self._handover.hurry()
+
+    def _lead_out(self, strategy: Strategy, reason: str) -> Handover | Succession:
+        on_leaving = functools.partial(self._report, reason, self._rss())
+        if isinstance(strategy, SupervisedStrategy):
+            return Succession(
+                strategy,
+                self.drain,
+                self.term,
+                in_flight=self._in_flight,
+                deadline=self._config.drain,
+                roomy=self._roomy,
+                on_leaving=on_leaving,
+                on_lost=self._put_off,
+                on_note=self._note,
+            )
+        assert self._group is not None
+        return Handover(
+            strategy,
+            self._group,
+            self.drain,
+            self.term,
+            in_flight=self._in_flight,
+            deadline=self._config.drain,
+            roomy=self._roomy,
+            on_leaving=on_leaving,
+            on_note=self._note,
+        )
+
+    def _obey(self, strategy: SupervisedStrategy, word: str, why: str) -> None:
+        """Do what the supervisor says: ``retire`` for good, or be succeeded (``replace``); called in the link's thread."""
+        with self._leading:
+            if self._handover is not None and self._handover.running:
+                if word == "retire":
+                    self._handover.hurry()
+                return
+            self._handover = self._lead_out(strategy, why)
+            self._handover.start()
+        self._handover.release()
+
+    def _put_off(self, why: str) -> None:
+        pause = pause_after(self._unsucceeded)
+        self._unsucceeded += 1
+        self._not_before = time.monotonic() + pause
+        self._note(f"{why}. This process goes on serving; the next try in {format_duration(pause)} at the earliest")
+
+    def _say_farewell(self) -> None:
+        strategy = self._strategy
+        if isinstance(strategy, SupervisedStrategy):  # told past the supervisor: by systemd to the whole control group
+            strategy.link.order("retire", "told to end by SIGTERM")
+            return
+        if self._handover is not None and self._handover.running and self._handover.committed:
+            # It asked for this signal and leads the worker out, or it is about to do so and need not wait any longer.
+            if strategy is not None and not strategy.told:
+                self._handover.hurry()
+            return
+        if self._handover is not None:
+            self._handover.give_up()
+        if strategy is None or self._pid != os.getpid():
+            self.term.pass_on()
+            return
+        Farewell(strategy, self._group, self.drain, self.term).say()
 
     def _check_hurry(self) -> None:
         if self._marks is not None and self._handover is not None and self._rss() >= self._marks.hard:
@@ -285,6 +370,10 @@ class Recycler:
         return available is None or available >= baseline + ceiling.room(baseline)
 
     def _report(self, reason: str, rss_before: int, leaving: Leaving) -> None:
+        if isinstance(self._strategy, SupervisedStrategy) and self._strategy.link.retiring:
+            if leaving.lost:
+                self._note(f"{reason}: {leaving.lost} requests were cut at the drain deadline")
+            return
         if self._group is not None:
             self._group.remember(time.time())
         self._on_recycle(

@@ -13,12 +13,15 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+import typing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-# Servers without a strategy of their own yet: the package whose code the main thread runs, and what they are called.
+from leakguard.recycling.term import unwrapped
+
+# Servers that are known by the package whose code the main thread runs, and what they are called.
 _BY_FRAMES = {
     "hypercorn": "hypercorn",
     "granian": "granian",
@@ -47,10 +50,12 @@ class Server:
     Attributes:
         name: ``gunicorn``, ``uvicorn``, ``hypercorn``, ... or ``unknown``.
         version: of the installed distribution, or ``""``.
-        kind: gunicorn's worker class (``sync``, ``gthread``, ``asgi``, ``uvicorn``, ``other``), else ``""``.
+        kind: gunicorn's worker class (``sync``, ``gthread``, ``asgi``, ``uvicorn``, ``other``), granian's interface, else
+            ``""``.
         workers: how many worker processes are configured; ``None`` when that cannot be known.
         supervised: a parent of the same server starts a new worker when this one ends.
-        worker: the gunicorn worker object of this process.
+        worker: the server's own object that a strategy drives: gunicorn's worker, granian's server (a fork's copy of the
+            parent's), hypercorn's ``worker_serve`` with its variables, the ``uwsgi`` module.
         uvicorn: the ``uvicorn.Server`` of this process, when its signal handler leads to it.
     """
 
@@ -82,16 +87,80 @@ def detect() -> Server:
         supervised = multiprocessing.parent_process() is not None and (count or 1) > 1 and not uvicorn.config.reload
         return Server("uvicorn", _version("uvicorn"), "", count, supervised, None, uvicorn)
     name = _other_server()
+    look = {"hypercorn": _look_at_hypercorn, "granian": _look_at_granian, "uwsgi": _look_at_uwsgi}.get(name)
+    if look is not None:
+        return look()
     return Server(name, _version(name) if name != "unknown" else "")
 
 
 def in_worker() -> bool:
-    """Return whether this process serves requests right now, or boots to do so, under gunicorn or uvicorn.
+    """Return whether this process serves requests right now, or boots to do so, under a server with a strategy.
 
     False in gunicorn's arbiter (``--preload``), in a reloader's parent, in a shell and in a test. True lets the guard of a
     WSGI app start at once, where a worker otherwise shows itself only with its first request.
     """
-    return _gunicorn_worker() is not None or _uvicorn_server() is not None
+    if _gunicorn_worker() is not None or _uvicorn_server() is not None:
+        return True
+    found = _other_server()
+    if found == "uwsgi":
+        return bool(sys.modules["uwsgi"].worker_id())  # 0 in the master, which loads the app before it forks
+    return found in {"granian", "hypercorn"} and multiprocessing.parent_process() is not None
+
+
+def _look_at_hypercorn() -> Server:
+    # A parent of hypercorn's own restarts workers; with -w 0 the process is alone.
+    supervised = multiprocessing.parent_process() is not None
+    if any(frame.f_globals.get("__name__") == "hypercorn.trio.run" for frame in _main_frames()):
+        return Server("hypercorn", _version("hypercorn"), "trio", None, supervised)
+    serve = _running("hypercorn.asyncio.run", "worker_serve")
+    count = _count(serve["config"].workers) if serve is not None else None
+    return Server("hypercorn", _version("hypercorn"), "", count, supervised, serve)
+
+
+def _look_at_granian() -> Server:
+    # Workers are forked while the parent runs its server's methods: its object is in the frames below ours.
+    for frame in _main_frames():
+        server: Any = frame.f_locals.get("self")
+        if frame.f_code.co_name in {"startup", "_serve_loop"} and _is(
+            server, "granian.server.common", "AbstractServer"
+        ):
+            supervised = multiprocessing.current_process().name == "granian-worker" and server.pid == os.getppid()
+            interface = str(getattr(server.interface, "value", server.interface))
+            return Server("granian", _version("granian"), interface, _count(server.workers), supervised, server)
+    return Server("granian", _version("granian"))
+
+
+def on_term(server: Server) -> Callable[[], object] | None:
+    """Return what this server's worker does at SIGTERM, where that is known from its objects and not from its handler."""
+    if server.name == "gunicorn" and server.kind == "asgi":
+        return typing.cast("Callable[[], object]", server.worker.handle_exit_signal)
+    for frame in _main_frames() if server.name == "granian" else ():
+        shutdown: Any = frame.f_locals.get("shutdown_event")
+        if frame.f_globals.get("__name__") == "granian.server.mp" and hasattr(shutdown, "add_cb"):
+            return typing.cast("Callable[[], object]", shutdown.set)
+    return None
+
+
+def _look_at_uwsgi() -> Server:
+    uwsgi = sys.modules["uwsgi"]
+    version = uwsgi.version.decode() if isinstance(uwsgi.version, bytes) else str(uwsgi.version)
+    options = {name.decode() if isinstance(name, bytes) else name for name in uwsgi.opt}
+    kind = "" if options & {"enable-threads", "threads", "gevent", "greenlet"} else "no threads"
+    return Server("uwsgi", version, kind, _count(uwsgi.numproc), uwsgi.masterpid() != 0, uwsgi)
+
+
+def _running(module: str, function: str) -> dict[str, Any] | None:
+    """Return the variables of the coroutine of that name that the main thread's event loop was started with."""
+    for frame in _main_frames():
+        if frame.f_globals.get("__name__") == "asyncio.runners" and frame.f_code.co_name == "run":
+            running = getattr(frame.f_locals.get("coro"), "cr_frame", None)
+            if (
+                running is not None
+                and running.f_code.co_name == function
+                and running.f_globals.get("__name__") == module
+            ):
+                return dict(running.f_locals)
+    return None
 
 
 def _gunicorn_worker() -> Any:
@@ -114,7 +183,7 @@ def _candidates(module: str, function: str) -> Iterator[Any]:
 
     The handler is gone where the app has put in its own, and native asgi workers hand it to the event loop.
     """
-    handler = signal.getsignal(signal.SIGTERM)
+    handler = unwrapped(signal.getsignal(signal.SIGTERM))
     if type(handler) is types.MethodType:
         yield handler.__self__
     for frame in _main_frames():

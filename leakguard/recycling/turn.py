@@ -42,9 +42,9 @@ class Group:
         _groups.add(self)
 
     @classmethod
-    def of_parent(cls, environment: Mapping[str, str] = os.environ) -> Group:
-        """Open the group of this process's parent, and remove what servers that are gone left behind."""
-        parent = os.getppid()
+    def of_parent(cls, environment: Mapping[str, str] = os.environ, parent: int | None = None) -> Group:
+        """Open the group of this process's parent (or the one given), and remove what servers that are gone left behind."""
+        parent = parent or os.getppid()
         directory = base(environment) / f"{parent}-{started(parent)}"
         group = cls(directory)
         sweep(directory.parent)
@@ -58,7 +58,7 @@ class Group:
     def serving(self) -> frozenset[int]:
         """Return the process ids of all workers that serve, this one included.
 
-        Only the holder of the turn may ask: asking tries the locks, and two who ask would see each other's tries.
+        Asking tries the locks, shared: several may ask at once, and a worker that announces itself waits for them.
         """
         found = set()
         for path in self.directory.glob("ready-[0-9]*"):
@@ -83,6 +83,22 @@ class Group:
             os.close(self._mine)
             self._mine = None
             self.announce()
+
+    def youngest_serves(self) -> bool:
+        """Return whether the youngest process of this server, younger than this one, serves; true when there is none.
+
+        For servers that start a successor and do not wait for it. A child that is no worker (a helper that is older than
+        the workers, or one that died) is not waited for.
+        """
+        import psutil
+
+        mine = started(self.pid) or 0
+        try:
+            born = {child.pid: started(child.pid) or 0 for child in psutil.Process(os.getppid()).children()}
+        except psutil.Error:
+            return True
+        younger = {pid: start for pid, start in born.items() if start > mine}
+        return not younger or _is_locked(self.directory / f"ready-{max(younger, key=younger.__getitem__)}")
 
     def is_oldest(self) -> bool:
         """Return whether no living worker that announced itself started before this one; tries no locks."""
@@ -155,6 +171,25 @@ def base(environment: Mapping[str, str] = os.environ) -> Path:
     runtime = environment.get("XDG_RUNTIME_DIR")
     root = Path(runtime) if runtime and os.access(runtime, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     return root / f"leakguard-{os.geteuid()}"
+
+
+def directory_of(parent: int, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory of the group of that parent process; it need not be there."""
+    return base(environment) / f"{parent}-{started(parent)}"
+
+
+def ask_to_leave(directory: Path) -> None:
+    """Write down that this process wants to be the one that its parent lets go."""
+    (directory / f"leave-{os.getpid()}").touch(mode=0o600)
+
+
+def take_asked(directory: Path) -> list[int]:
+    """Return the processes that wrote down that they want to leave, and forget them; for their parent."""
+    asked = []
+    for path in directory.glob("leave-[0-9]*"):
+        path.unlink(missing_ok=True)
+        asked.append(int(path.name.partition("-")[2]))
+    return asked
 
 
 def started(pid: int) -> int | None:

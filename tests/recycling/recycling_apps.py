@@ -70,6 +70,7 @@ class Watch:
         if self.pid == os.getpid():
             return
         self.pid = os.getpid()
+        self.recycler.meet_main_thread()
         self.recycler.ready()
         threading.Thread(target=self.run, daemon=True).start()
 
@@ -131,17 +132,17 @@ async def answer(scope, send):
     await send({"type": "http.response.body", "body": b"done\n"})
 
 
-def wsgi(environ, start_response):
+def serve_wsgi(environ, start_response):
     watch.begin()
     try:
         pause = work(environ["PATH_INFO"])
-        if watch.recycler.drain.closing:
-            close_wsgi(environ, start_response)
         streams = environ["PATH_INFO"].startswith("/stream")
         headers = [("Content-Type", "text/plain")]
         if not streams:
             headers.append(("Content-Length", "5"))
             time.sleep(pause)
+        if watch.recycler.drain.closing:
+            headers = close_wsgi(environ, start_response, headers)
         start_response("200 OK", headers)
     except BaseException:
         watch.end()
@@ -149,13 +150,13 @@ def wsgi(environ, start_response):
     return Body(pause if streams else 0.0)
 
 
-def wsgi_wrapped(environ, start_response):
+def serve_wsgi_wrapped(environ, start_response):
     """The same under a middleware that puts its own start_response over the server's."""
 
     def wrapped(status, headers, exc_info=None):
         return start_response(status, headers, exc_info)
 
-    return wsgi(environ, wrapped)
+    return serve_wsgi(environ, wrapped)
 
 
 class Body:
@@ -175,5 +176,10 @@ class Body:
         watch.end()
 
 
-if in_worker():
-    watch.ready()
+def __getattr__(name):
+    """Make the WSGI apps when a server asks for one: it has no other event by which a booting worker shows itself."""
+    if name not in {"wsgi", "wsgi_wrapped"}:
+        raise AttributeError(name)
+    if in_worker():
+        watch.ready()
+    return serve_wsgi if name == "wsgi" else serve_wsgi_wrapped

@@ -36,7 +36,7 @@ class RunningServer:
         }
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *words],
+                program(words),
                 env={**os.environ, **settings, **environment},
                 cwd=HERE,
                 stdout=output,
@@ -90,6 +90,13 @@ class RunningServer:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"the server did not end:\n{self.output.read_text()}") from None
+
+
+def program(words):
+    """Return the command line of a server that is a Python module, or of uWSGI, which is a program of its own."""
+    if words[0] == "uwsgi":
+        return [Path(sys.executable).with_name("uwsgi"), "--virtualenv", sys.prefix, *words[1:]]
+    return [sys.executable, "-m", *words]
 
 
 def free_port():

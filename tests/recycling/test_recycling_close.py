@@ -31,12 +31,19 @@ class Response:
 def test_gunicorns_response_is_told():
     """Under gunicorn the response object behind start_response is told to close."""
     response = Response()
-    close_wsgi({"gunicorn.socket": None}, response.start_response)
+    assert close_wsgi({"gunicorn.socket": None}, response.start_response, []) == []
     assert response.closed
 
 
-def test_other_servers_are_left_alone():
-    """Elsewhere nothing is touched: a header would be an error 500 under waitress."""
+def test_uwsgi_and_granian_take_the_header():
+    """There an app's own header reaches the client, once."""
+    for environ in ({"uwsgi.version": b"2.0"}, {"SERVER_SOFTWARE": "Granian"}):
+        headers = close_wsgi(environ, Response().start_response, [("connection", "keep-alive"), ("X-App", "1")])
+        assert headers == [("X-App", "1"), ("Connection", "close")]
+
+
+def test_unknown_servers_are_left_alone():
+    """Elsewhere nothing is touched: a header would be an error under some."""
     response = Response()
-    close_wsgi({"SERVER_SOFTWARE": "waitress"}, response.start_response)
+    assert close_wsgi({}, response.start_response, [("X-App", "1")]) == [("X-App", "1")]
     assert not response.closed

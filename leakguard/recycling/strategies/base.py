@@ -9,14 +9,19 @@ class Strategy(Protocol):
     """How one server's worker is replaced. Methods are called from the handover's thread, in the order given here.
 
     Attributes:
-        name: as in the ``recycle`` option: ``gunicorn``, ``uvicorn``, ``none``.
+        name: as in the ``recycle`` option: ``gunicorn``, ``uvicorn``, ..., ``none``.
         acts: whether it ever replaces the worker; with ``False`` nothing below ``serving`` is called.
         workers: how many workers the server was told to keep; ``None`` when that cannot be known.
+        told: after ``call_successor`` the server itself tells the worker to leave (SIGTERM), and an exit before would be
+            taken for a crash.
+        grace: seconds between asking for the exit and ending the process ourselves; ``None``: never.
     """
 
     name: str
     acts: bool
     workers: int | None
+    told: bool
+    grace: float | None
 
     def serving(self) -> bool:
         """Return whether this worker has booted and takes requests."""
@@ -30,8 +35,15 @@ class Strategy(Protocol):
         """Have the server start one more worker, which will be the successor."""
         ...
 
-    def stop_accepting(self) -> None:
-        """Take no new connection from now on; what is accepted is still served. May wait a second or two."""
+    def stop_accepting(self) -> bool:
+        """Take no new connection from now on; what is accepted is still served. May wait a second or two.
+
+        Returns:
+            ``False`` where the server goes on accepting until ``leave`` and then finishes what is in flight by itself.
+
+        Raises:
+            OSError: when it should be possible and is not; what waits in this worker's own queue at the end is then lost.
+        """
         ...
 
     def connections(self) -> int | None:

@@ -11,8 +11,32 @@ import os
 import signal
 from typing import Any
 
+from leakguard.recycling import turn
 from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies import listeners
+
+_books_kept_by = 0  # the arbiter that the shipped hooks run in; its workers inherit the number by their fork
+
+
+def keep_books(arbiter: Any) -> None:
+    """Have an arbiter let the worker go that asked, at SIGTTOU, and not the oldest; called in the arbiter when it is ready.
+
+    So more than one worker can have a successor before it leaves.
+    """
+    global _books_kept_by
+    _books_kept_by = os.getpid()
+    take_back = arbiter.handle_ttou
+    directory = turn.directory_of(os.getpid())
+
+    def handle_ttou() -> None:
+        with contextlib.suppress(OSError):
+            for pid in turn.take_asked(directory):
+                worker = arbiter.WORKERS.get(pid)
+                if worker is not None:
+                    worker.age = -1  # the arbiter ends its workers in the order of their age, lowest number first
+        take_back()
+
+    arbiter.handle_ttou = handle_ttou
 
 
 class GunicornStrategy:
@@ -20,11 +44,14 @@ class GunicornStrategy:
 
     name = "gunicorn"
     acts = True
+    told = False
+    grace: float | None = 10.0
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.workers = server.workers
         self._worker: Any = server.worker
+        self._hooked = bool(_books_kept_by) and self._worker.ppid == _books_kept_by
 
     def serving(self) -> bool:
         """Return whether the application is loaded and the worker's loop runs."""
@@ -38,13 +65,13 @@ class GunicornStrategy:
 
     def can_overlap(self) -> bool:
         """Return whether the arbiter takes our signals and would end this worker, not a sibling, at SIGTTOU."""
-        return self.workers == 1 and self._may_signal_arbiter()
+        return (self.workers == 1 or self._hooked) and self._may_signal_arbiter()
 
     def call_successor(self) -> None:
         """Have the arbiter start a second worker."""
         os.kill(self._worker.ppid, signal.SIGTTIN)
 
-    def stop_accepting(self) -> None:
+    def stop_accepting(self) -> bool:
         """Leave new connections to the others; the arbiter's socket keeps its queue.
 
         A sync worker has at most one connection and takes the next only after this one: SIGTERM alone loses nothing.
@@ -55,6 +82,7 @@ class GunicornStrategy:
             listeners.stop_accepting(self._worker.servers)
         elif self.server.kind == "gthread":
             self._close_gthread()
+        return True
 
     def connections(self) -> int | None:
         """Return the worker's own count of open connections, idle ones included."""
@@ -71,6 +99,8 @@ class GunicornStrategy:
     def leave(self, *, called: bool) -> None:
         """Have the arbiter take this worker back after a call, else send SIGTERM to this process."""
         if called:
+            if self._hooked:
+                turn.ask_to_leave(turn.directory_of(self._worker.ppid))
             os.kill(self._worker.ppid, signal.SIGTTOU)
         else:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -90,7 +120,8 @@ class GunicornStrategy:
         else:
             how = (
                 "at the ceiling one worker at a time waits until its siblings serve, stops accepting, finishes what is in "
-                "flight with Connection: close and ends (SIGTERM); the arbiter starts its successor."
+                "flight with Connection: close and ends (SIGTERM); the arbiter starts its successor. With "
+                "-c python:leakguard.integrations.gunicorn the successor would serve first."
             )
         lines = [f"{self.server}: {how}"]
         if self._worker.cfg.reuse_port:

@@ -13,6 +13,8 @@ class NoStrategy:
 
     name = "none"
     acts = False
+    told = False
+    grace: float | None = None
 
     def __init__(self, why: str, workers: int | None = None) -> None:
         self.why = why
@@ -29,8 +31,9 @@ class NoStrategy:
     def call_successor(self) -> None:
         """Do nothing."""
 
-    def stop_accepting(self) -> None:
+    def stop_accepting(self) -> bool:
         """Do nothing."""
+        return False
 
     def connections(self) -> int | None:
         """Return ``None``: not known."""

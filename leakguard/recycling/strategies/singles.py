@@ -179,11 +179,12 @@ class DaphneSingle:
     def __init__(self, server: Any) -> None:
         self._server = server
         self._reactor: Any = sys.modules["twisted.internet.reactor"]
+        self._ports: list[Any] = []
 
     def serving(self) -> bool:
         """Return whether the reactor runs and every endpoint is listened on."""
-        ports = self._ports()
-        return bool(self._reactor.running) and bool(ports) and all(port is not None for port in ports)
+        self._ports = self._read_by("Port")
+        return bool(self._reactor.running) and len(self._ports) >= len(self._server.endpoints)
 
     def stop_accepting(self) -> None:
         """Have the reactor look at the listeners no more."""
@@ -196,7 +197,7 @@ class DaphneSingle:
 
     def connections(self) -> int | None:
         """Return how many connections the reactor reads from; one whose request is being answered may not count."""
-        return sum(1 for each in self._reactor.getReaders() if type(each).__name__ == "Server")
+        return len(self._read_by("Server"))
 
     def keep_alive(self) -> float:
         """Return a few seconds: daphne itself keeps idle connections for ever."""
@@ -206,14 +207,14 @@ class DaphneSingle:
         """Send SIGTERM to this process, on which the reactor stops."""
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _ports(self) -> list[Any]:
-        return [getattr(listener, "result", None) for listener in self._server.listeners]
+    def _read_by(self, kind: str) -> list[Any]:
+        return [each for each in self._reactor.getReaders() if type(each).__name__ == kind]
 
     def _in_reactor(self, method: str) -> None:
         done = threading.Event()
 
         def act() -> None:
-            for port in self._ports():
+            for port in self._ports:
                 getattr(port, method)()
             done.set()
 

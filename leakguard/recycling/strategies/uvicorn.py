@@ -18,6 +18,8 @@ class UvicornStrategy:
 
     name = "uvicorn"
     acts = True
+    told = False
+    grace: float | None = 10.0
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -34,9 +36,10 @@ class UvicornStrategy:
     def call_successor(self) -> None:
         """Do nothing: the parent starts one when this worker is gone."""
 
-    def stop_accepting(self) -> None:
+    def stop_accepting(self) -> bool:
         """Leave new connections to the siblings; the parent's socket keeps its queue."""
         listeners.stop_accepting(self.server.uvicorn.servers)
+        return True
 
     def connections(self) -> int | None:
         """Return uvicorn's own count, WebSockets and idle connections included."""
