@@ -1,0 +1,67 @@
+"""The results as they are kept, one file a row, and as a table in the documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.recycling.measuring import KINDS, Result, as_json
+from benchmarks.recycling.rows import ROWS
+
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/recycling.md"
+BEGIN = "<!-- benchmarks.recycling: begin -->"
+END = "<!-- benchmarks.recycling: end -->"
+
+
+def keep(result: Result) -> None:
+    """Write one row down."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{result.name}.json").write_text(json.dumps(as_json(result), indent=1) + "\n")
+
+
+def kept() -> list[Result]:
+    """Return the rows that were measured, in the order of the table."""
+    found = []
+    for row in ROWS:
+        path = RESULTS / f"{row.name}.json"
+        if path.exists():
+            found.append(Result(**json.loads(path.read_text())))
+    return found
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return the rows as a Markdown table."""
+    heads = [
+        "server",
+        "workers",
+        "replaced by",
+        "recycles",
+        "requests",
+        "lost per recycle (total)",
+        "refused / reset reused / reset fresh / cut / timeout",
+        "longest gap ms: max (median)",
+        "p99 ms: recycle / steady",
+    ]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for each in results:
+        kinds = " / ".join(str(each.lost.get(kind, 0)) for kind in KINDS)
+        other = sum(count for kind, count in each.lost.items() if kind not in KINDS)
+        per = each.total_lost / each.recycles if each.recycles else 0.0
+        lost = f"{per:.2f} ({each.total_lost})" if each.recycles else f"({each.total_lost})"
+        lost = "**server gone**" if each.outage else f"**{lost}**" if each.total_lost == 0 else lost
+        lines.append(
+            f"| {each.server} | {each.workers} | {each.way} | {each.recycles} | {each.requests} | {lost} | {kinds}"
+            f"{f' / other {other}' if other else ''} | {each.longest_gap * 1000:.0f} ({each.median_gap * 1000:.0f}) | "
+            f"{each.p99_recycle * 1000:.0f} / {each.p99_steady * 1000:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def write() -> None:
+    """Put the table between the markers of the document."""
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table(kept())}\n\n{END}{after}")
