@@ -69,6 +69,7 @@ def _be_driven(plan: Plan, board: Board, writing: int, traces: typing.IO[bytes])
         os.dup2(2, 1)  # what the app prints must not get between the lines of the report
         _die_with_parent()
         os.environ["LEAKGUARD_LEVEL"] = "off"  # a middleware of ours in the app would measure, and grow, beside us
+        os.environ.update(plan.environment)
         faulthandler.enable(traces, all_threads=True)
         faulthandler.register(signal.SIGQUIT, traces, all_threads=True)
         try:

@@ -9,16 +9,18 @@ import time
 import typing
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+from leakguard.check import routes
 from leakguard.check.board import ASKING, IMPORTING, MEASURING, STARTING, STOPPING, Board
 from leakguard.check.clients.base import Client
 from leakguard.check.interface import Interface
 from leakguard.check.judging import Outcome, judge
 from leakguard.check.plan import Plan
-from leakguard.check.request import Request
+from leakguard.check.request import Request, names
 from leakguard.check.result import Asked, Result
 from leakguard.check.target import Target, load
 from leakguard.check.trips import RoundTrips, listening
 from leakguard.detection.forgiveness import Forgiveness
+from leakguard.errors import ConfigError
 from leakguard.testing import quiet
 
 Announce = Callable[[tuple[str, ...]], None]
@@ -106,11 +108,18 @@ class _Drive:
         )
 
     def _requests(self, app: object) -> tuple[tuple[Request, ...], tuple[str, ...]]:
-        if self._plan.requests is not None:
-            return self._plan.requests, ()
-        from leakguard.check.routes import discover
-
-        return discover(app)
+        plan = self._plan
+        notes: tuple[str, ...] = ()
+        if plan.requests is not None:
+            found = routes.name(plan.requests, app)
+        else:
+            found, notes = routes.discover(app)
+            chosen = tuple(each for each in found if plan.wants(each.name))
+            if not chosen:
+                raise ConfigError("--route", "must fit a route of the app", plan.routes, f"they are {listed(found)}")
+            found = chosen
+        usual = routes.usual_headers(app)
+        return tuple(each.given(usual) for each in found), notes
 
 
 async def _acquaint(trips: RoundTrips) -> tuple[list[str | None], float]:
@@ -155,6 +164,12 @@ def swallowed() -> Iterator[None]:
         for descriptor, copy in kept:
             os.dup2(copy, descriptor)
             os.close(copy)
+
+
+def listed(requests: Sequence[Request], most: int = 8) -> str:
+    """Return the names of requests as a person lists them."""
+    found = names(requests)
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
 
 
 def blocked(asked: Sequence[Asked], requests: Sequence[Request], *, errors_expected: bool) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from leakguard.check.interface import Interface
 from leakguard.check.request import Request
+from leakguard.detection.forgiveness import fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Plan:
         separate: judge each request alone.
         errors_expected: requests that are answered 500 every time count as measured.
         ignore: the user's rules.
+        routes: shell patterns; of the app's own routes those that fit one are requested. All when empty.
+        environment: variables that the app finds.
     """
 
     target: str
@@ -37,3 +40,9 @@ class Plan:
     separate: bool = False
     errors_expected: bool = False
     ignore: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def wants(self, name: str) -> bool:
+        """Say whether a route of the app's is to be requested."""
+        return not self.routes or any(fits(name, pattern) for pattern in self.routes)

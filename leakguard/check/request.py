@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import urllib.parse
 from collections.abc import Iterable
@@ -55,6 +56,12 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     template: str | None = None
+
+    def given(self, headers: tuple[tuple[str, str], ...]) -> Request:
+        """Return the request with those of the headers that it does not say itself."""
+        said = {name.lower() for name, _ in self.headers}
+        missing = tuple(header for header in headers if header[0].lower() not in said)
+        return dataclasses.replace(self, headers=self.headers + missing) if missing else self
 
     @property
     def name(self) -> str:

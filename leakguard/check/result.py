@@ -35,6 +35,7 @@ class Result:
         notes: what the reader should know besides.
         requests: sent in all.
         seconds: the check took.
+        sought: the fingerprint that was to be reproduced.
     """
 
     target: str
@@ -45,6 +46,7 @@ class Result:
     notes: tuple[str, ...] = ()
     requests: int = 0
     seconds: float = 0.0
+    sought: str | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -61,13 +63,18 @@ class Result:
         return tuple(finding for finding in self.findings if not finding.accepted)
 
     @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Why what was found must not be called all there is: what could not be measured or judged."""
+        unknown = [reason for o in self.outcomes if o.verdict.kind is Kind.UNKNOWN for reason in o.verdict.reasons]
+        return (*self.blocked, *unknown) or (() if self.outcomes else ("nothing was measured",))
+
+    @property
     def verdict(self) -> Verdict:
         """What it all comes to: a finding before what could not be measured, that before steady."""
         leaking = [outcome.verdict for outcome in self.outcomes if any(not f.accepted for f in outcome.findings)]
         if leaking:
             return Verdict(leaking[0].kind, tuple(reason for verdict in leaking for reason in verdict.reasons))
-        unknown = [reason for o in self.outcomes if o.verdict.kind is Kind.UNKNOWN for reason in o.verdict.reasons]
-        if self.blocked or unknown or not self.outcomes:
-            return Verdict(Kind.UNKNOWN, (*self.blocked, *unknown) or ("nothing was measured",))
+        if self.unmeasured:
+            return Verdict(Kind.UNKNOWN, self.unmeasured)
         reasons = dict.fromkeys(reason for outcome in self.outcomes for reason in outcome.verdict.reasons)
         return Verdict(Kind.STEADY, tuple(reasons))

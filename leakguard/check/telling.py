@@ -45,6 +45,9 @@ def about(result: Result) -> dict[str, Json]:
             for each in result.asked
         ],
         "notes": list(result.notes),
+        "finding": None
+        if result.sought is None
+        else {"fingerprint": result.sought, "reproduced": bool(result.findings)},
     }
 
 

@@ -31,7 +31,6 @@ class AiohttpClient(LoopClient):
         self._runner: typing.Any = None
         self._address: tuple[str, int] = (HOST, 0)
         self._connections: list[Connection | None] = [None] * concurrency
-        self.templates: dict[str, str] = {}
 
     async def start(self) -> None:
         """Run the app's start-up and let aiohttp listen on a free port of loopback."""

@@ -24,8 +24,6 @@ from leakguard.check.clients.base import (
 from leakguard.check.interface import is_double
 from leakguard.check.request import Made, Request
 from leakguard.errors import NotMeasuredError
-from leakguard.probes.requests import Passage
-from leakguard.probes.routes import RouteNames, read_asgi
 
 Message = dict[str, typing.Any]
 CHUNK = 65536  # bytes of a body in one message, as servers read it from the socket
@@ -43,7 +41,6 @@ class AsgiClient(LoopClient):
         self._app = _Double(app) if is_double(app) else app
         self._lifespan: _Lifespan | None = None
         self._state: dict[str, typing.Any] = {}
-        self.templates: dict[str, str] = {}
 
     async def start(self) -> None:
         """Start the app's lifespan, if it has one."""
@@ -70,22 +67,9 @@ class AsgiClient(LoopClient):
             return failure_of(error)
         finally:
             exchange.close()
-            if request.name not in self.templates:
-                self._learn(request, scope, exchange.status)
         if not exchange.status:
             return Answer(500, "the app returned without an answer")
         return Answer(exchange.status)
-
-    def _learn(self, request: Request, scope: Message, status: int) -> None:
-        """Learn the framework's name of a request's route, once."""
-        passage = Passage(scope, 0.0)
-        passage.status = status
-        try:
-            read_asgi(passage, scope)
-            name = RouteNames().of_passage(passage)
-        except Exception:
-            name = request.name
-        self.templates[request.name] = name
 
     def _scope(self, made: Made) -> Message:
         given = [(name.lower().encode("latin-1"), value.encode("utf-8")) for name, value in made.headers]

@@ -37,9 +37,6 @@ class Client(typing.Protocol):
     app: typing.Any
     """The application; of an aiohttp factory that is a coroutine, once it has been started."""
 
-    templates: dict[str, str]
-    """The framework's own names of the routes, by the requests' names, as far as they could be learnt."""
-
     async def start(self) -> None:
         """Start the app up.
 

@@ -44,7 +44,6 @@ class WsgiClient:
         self.app = app
         self._concurrency = concurrency
         self._crew: _Crew | None = None
-        self.templates: dict[str, str] = {}
 
     async def start(self) -> None:
         """WSGI has no start-up."""

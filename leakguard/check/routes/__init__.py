@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from leakguard.check.interface import frameworks, wrapped
 from leakguard.check.request import Request
+from leakguard.check.routes import naming
 from leakguard.errors import ConfigError
 
 _BY_MODULE = {
@@ -50,6 +51,30 @@ def discover(app: object) -> tuple[tuple[Request, ...], tuple[str, ...]]:
         left = f"; {'; '.join(notes)}" if notes else ""
         raise ConfigError("TARGET", f"has no route that can be requested{left}", type(inner).__qualname__, _WAY_OUT)
     return tuple(dict.fromkeys(found.requests)), tuple(notes)
+
+
+def name(requests: Iterable[Request], app: object) -> tuple[Request, ...]:
+    """Return the requests with the app's own names of the routes that they meet, where it tells any."""
+    module, inner = framework(app)
+    if module is None:
+        return tuple(requests)
+    read = importlib.import_module(f"{__name__}.{module}")
+    try:
+        known = getattr(read, "read_plain", read.read)(inner).requests
+    except Exception:
+        return tuple(requests)
+    return tuple(each if each.template else naming.named(each, known) for each in requests)
+
+
+def usual_headers(app: object) -> tuple[tuple[str, str], ...]:
+    """Return the headers that a client of this app must send whatever the route: a host that it allows."""
+    module, _ = framework(app)
+    if module != "django":
+        return ()
+    from leakguard.check.routes.django import host
+
+    allowed = host()
+    return () if allowed is None else (("Host", allowed),)
 
 
 def framework(app: object) -> tuple[str | None, object]:

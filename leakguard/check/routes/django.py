@@ -6,11 +6,12 @@ import json
 import re
 import typing
 
-from leakguard.check.request import NUMBER, PADDED, Request
+from leakguard.check.request import NUMBER, Request, fill
 from leakguard.check.routes import Found, values
 
 _PARAMETER = re.compile(r"<(?:([^<>:]+):)?([A-Za-z_]\w*)>")
 _GROUP = re.compile(r"\(\?P<(\w+)>((?:[^()]|\([^()]*\))*)\)|\((?!\?)((?:[^()]|\([^()]*\))*)\)")
+_ESCAPED = re.compile(r"\\([/.\-_ ])")
 _BODIED = frozenset({"POST", "PUT", "PATCH"})
 _LEFT_OUT = {"admin": "the admin", "djdt": "a toolbar", "static": "static files", "media": "static files"}
 
@@ -69,15 +70,22 @@ def _filled(pattern: typing.Any) -> tuple[str | None, str]:
 
 
 def _of_expression(regex: str) -> str | None:
-    """Return a path that a regular expression matches; numbers are tried first, then letters."""
-    plain = regex.removeprefix("^").removeprefix(r"\A").removesuffix("$").removesuffix(r"\Z").removesuffix("/?")
-    for value in (NUMBER, f"a-{NUMBER}", "a", values.UUID, "2024"):
-        path = _GROUP.sub(lambda _got, value=value: value, plain)  # type: ignore[misc]
-        path = path.replace("\\/", "/").replace("\\.", ".").replace("\\-", "-")
-        tried = path.replace(NUMBER, "7").replace(PADDED, "7".zfill(12))
-        if re.match(regex, tried):
-            return path
-    return None
+    """Return a path that a regular expression matches, each group filled by itself; ``None`` when that does not succeed."""
+    plain = regex.removeprefix("^").removeprefix(r"\A").removesuffix("$").removesuffix(r"\Z")
+    path = _GROUP.sub(lambda got: _fitting(got[2] or got[3]), plain)
+    path = _ESCAPED.sub(r"\1", path.replace("/?", "/"))
+    return path if re.match(regex, fill(path, "7")) else None
+
+
+def _fitting(group: str) -> str:
+    """Return a value that one group takes: numbers are tried first, then words, then what stands there."""
+    for value in (NUMBER, f"a-{NUMBER}", f"a{NUMBER}", "2024", "01", "a", "ab", "en", values.UUID):
+        try:
+            if re.fullmatch(group, fill(value, "7")) and re.fullmatch(group, fill(value, "1234567")):
+                return value
+        except re.error:
+            break
+    return group.split("|", maxsplit=1)[0]
 
 
 def _is_static(view: typing.Any) -> bool:

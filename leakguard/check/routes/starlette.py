@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import typing
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from leakguard.check.interface import frameworks
 from leakguard.check.request import Request
 from leakguard.check.routes import Found, openapi, values
+
+Document = dict[str, typing.Any]
 
 _DOCS = "documentation"
 _PAGES = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
@@ -18,37 +19,59 @@ _BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 def read(app: typing.Any) -> Found:
     """Return the requests of an app and of those mounted in it."""
-    found = Found([], [])
-    _read(app, "", found)
-    return found
+    return _Reader(_document).read(app)
 
 
-def _read(app: typing.Any, prefix: str, found: Found) -> None:
-    document = _document(app)
-    pages = {page for name in _PAGES if isinstance(page := getattr(app, name, None), str)}
-    _read_routes(getattr(app, "routes", ()), prefix, found, document, pages)
+def read_plain(app: typing.Any) -> Found:
+    """Return them without asking for the OpenAPI document."""
+    return _Reader(lambda _app: {}).read(app)
 
 
-def _read_routes(
-    routes: Iterable[typing.Any], prefix: str, found: Found, document: dict[str, typing.Any], pages: set[str]
-) -> None:
-    for route in routes:
-        path = getattr(route, "path", "")
-        name = f"{prefix}{path}"
-        match _kind(route):
-            case "websocket":
-                found.skipped.append((name, "a WebSocket"))
-            case "host":
-                found.skipped.append((f"{getattr(route, 'host', '')}{prefix}", "for another host"))
-            case "mount":
-                _read_mount(route, name, found)
-            case "route" if path in pages:
-                found.skipped.append((name, _DOCS))
-            case "route":
-                for method in _methods(route):
-                    found.requests.append(_request(route, method, prefix, document))
-            case _:
-                found.skipped.append((name or type(route).__qualname__, "of an unknown kind"))
+class _Reader:
+    """Walks through an app's routes and what is mounted."""
+
+    def __init__(self, describe: Callable[[typing.Any], Document]) -> None:
+        self._describe = describe
+        self._found = Found([], [])
+
+    def read(self, app: typing.Any, prefix: str = "") -> Found:
+        document = self._describe(app)
+        pages = {page for name in _PAGES if isinstance(page := getattr(app, name, None), str)}
+        self._read_routes(getattr(app, "routes", ()), prefix, document, pages)
+        return self._found
+
+    def _read_routes(self, routes: Iterable[typing.Any], prefix: str, document: Document, pages: set[str]) -> None:
+        skipped = self._found.skipped
+        for route in routes:
+            path = getattr(route, "path", "")
+            name = f"{prefix}{path}"
+            match _kind(route):
+                case "websocket":
+                    skipped.append((name, "a WebSocket"))
+                case "host":
+                    skipped.append((f"{getattr(route, 'host', '')}{prefix}", "for another host"))
+                case "mount":
+                    self._read_mount(route, name)
+                case "route" if path in pages:
+                    skipped.append((name, _DOCS))
+                case "route":
+                    self._found.requests.extend(_request(route, m, prefix, document) for m in _methods(route))
+                case _:
+                    skipped.append((name or type(route).__qualname__, "of an unknown kind"))
+
+    def _read_mount(self, mount: typing.Any, prefix: str) -> None:
+        app = getattr(mount, "app", None)
+        skipped = self._found.skipped
+        if any("StaticFiles" in cls.__name__ for cls in type(app).__mro__):
+            skipped.append((prefix, "static files"))
+        elif "{" in prefix:
+            skipped.append((prefix, "mounted under a parameter"))
+        elif {"fastapi.applications", "starlette.applications"} & {cls.__module__ for cls in type(app).__mro__}:
+            self.read(app, prefix)
+        elif inner := getattr(mount, "routes", None) or getattr(app, "routes", None):
+            self._read_routes(inner, prefix, {}, set())
+        else:
+            skipped.append((prefix, "an app that tells no routes"))
 
 
 def _kind(route: typing.Any) -> str:
@@ -70,25 +93,7 @@ def _methods(route: typing.Any) -> list[str]:
     return sorted(m for m in methods if m != "OPTIONS" and not (m == "HEAD" and "GET" in methods))
 
 
-def _read_mount(mount: typing.Any, prefix: str, found: Found) -> None:
-    app = getattr(mount, "app", None)
-    if any("StaticFiles" in cls.__name__ for cls in type(app).__mro__):
-        found.skipped.append((prefix, "static files"))
-        return
-    if "{" in prefix:
-        found.skipped.append((prefix, "mounted under a parameter"))
-        return
-    if "fastapi" in frameworks(type(app)) or "starlette.applications" in {c.__module__ for c in type(app).__mro__}:
-        _read(app, prefix, found)
-        return
-    inner = getattr(mount, "routes", None) or getattr(app, "routes", None)
-    if inner:
-        _read_routes(inner, prefix, found, {}, set())
-    else:
-        found.skipped.append((prefix, "an app that tells no routes"))
-
-
-def _request(route: typing.Any, method: str, prefix: str, document: dict[str, typing.Any]) -> Request:
+def _request(route: typing.Any, method: str, prefix: str, document: Document) -> Request:
     template = f"{prefix}{route.path}"
     plain = getattr(route, "path_format", route.path)
     known = openapi.request(document, method, plain, template) if getattr(route, "include_in_schema", True) else None
@@ -104,7 +109,7 @@ def _request(route: typing.Any, method: str, prefix: str, document: dict[str, ty
     return Request(method, prefix + path, (("Content-Type", "application/json"),), body, template)
 
 
-def _document(app: typing.Any) -> dict[str, typing.Any]:
+def _document(app: typing.Any) -> Document:
     """Return FastAPI's OpenAPI document; an empty one where there is none, or the app's own code fails to make it."""
     make = getattr(app, "openapi", None)
     if make is None:
