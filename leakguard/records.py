@@ -145,6 +145,7 @@ class Window:
     blocks_low: int = 0  # the lowest number of allocated blocks seen in the window
     websockets: int = 0
     warm: bool = False  # closed after the warm-up
+    forgotten: int = 0  # kinds of failures that the worker forgot since it started, to make room for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,8 @@ class Census:
     """Counts per type and the lengths of containers at one moment, from one look.
 
     ``how`` is ``fork`` or ``sliced``; ``stall`` the longest time the host could not run because of the look, as far as the
-    observer can tell (the fork call itself, or the longest slice); ``took`` the time until the answer was there.
+    observer can tell (the fork call itself, or the longest slice); ``took`` the time until the answer was there, ``cpu`` the
+    processor time of the copy.
     """
 
     at: float
@@ -193,6 +195,7 @@ class Census:
     how: str = "fork"
     stall: float = 0.0
     took: float = 0.0
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

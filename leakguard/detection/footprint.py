@@ -15,19 +15,14 @@ from leakguard.records import Census, Pauses, RouteCount, Sketch, Window
 
 _NO_SKETCH = Sketch(MappingProxyType({}))
 _NO_FAILURES: MappingProxyType[str, int] = MappingProxyType({})
-_NO_PAUSES = Pauses()
+_NO_PAUSES, _FULL = Pauses(), Pauses(full=1)
 
 
-def slim(window: Window, *, own_blocks: int = 0) -> Window:
-    """Return what judging needs of a window: without latency sketches, pauses and the load of the loop.
-
-    Args:
-        window: as it was closed.
-        own_blocks: how many of the allocated blocks came with leakguard's own imports since the worker began.
-    """
+def slim(window: Window) -> Window:
+    """Return what judging needs of a window: without latency sketches, the load of the loop, and most of the pauses."""
     routes = tuple(_slim_route(route) for route in window.routes)
-    low = window.blocks_low - own_blocks if window.blocks_low > own_blocks else window.blocks_low
-    return dataclasses.replace(window, routes=routes, pauses=_NO_PAUSES, loop=None, blocks_low=low)
+    pauses = _FULL if window.pauses.full else _NO_PAUSES
+    return dataclasses.replace(window, routes=routes, pauses=pauses, loop=None)
 
 
 def _slim_route(route: RouteCount) -> RouteCount:
@@ -46,7 +41,7 @@ def slim_census(census: Census) -> Census:
 
 def weight(record: object) -> int:
     """Return about how many allocated blocks a slim record takes: one per object, small numbers and shared names free."""
-    if record is None or record is _NO_SKETCH or record is _NO_PAUSES or record is _NO_FAILURES:
+    if record is None or record is _NO_SKETCH or record is _NO_PAUSES or record is _FULL or record is _NO_FAILURES:
         return 0
     if isinstance(record, bool | str):
         return 0  # names are interned: the host's or shared among the windows

@@ -18,6 +18,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leakguard.detection.drift import lasting, without_steps
 from leakguard.detection.regression import Fit, fit_slope
 from leakguard.records import Status
 
@@ -31,11 +32,14 @@ _BURN_IN = 0.25
 _PERSISTS = 0.3
 _AGREES = 0.5
 _SLOWING = 0.9
+_LASTS_Z = 3.0
+_LONG_LIFE = (
+    3.0  # so much longer than at its first window: then growth that slows down can be told from growth that lasts
+)
 _Z = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(typing.NamedTuple):
     """One window seen as a number: requests handled so far, the level, and requests per second."""
 
     requests: int
@@ -97,7 +101,7 @@ def find_growth(points: Sequence[Point], floor: Floor) -> Growth | None:
         return None
     later = _slope(few[cut:])
     enough = len(points) >= (FEWEST_TO_CONFIRM_URGENT if urgent else FEWEST_TO_CONFIRM)
-    if enough and later is not None and _agrees(before, later):
+    if enough and later is not None and _agrees(before, later, few, floor):
         return _growth(Status.CONFIRMED, few, points, before.parts, later.slope)
     return _growth(Status.SUSPECT, few, points, whole.parts, None)
 
@@ -128,8 +132,7 @@ def _slope(points: Sequence[Point]) -> Fit | None:
 
 def _thirds(points: Sequence[Point], floor: Floor) -> _Thirds | None:
     """Return the slopes after the burn-in, if the growth persists through the thirds."""
-    # Counted in requests since the worker started: where its life is longer than the history, nothing needs burning.
-    points = [point for point in points if point.requests >= _BURN_IN * points[-1].requests]
+    points = _burnt_in(points)
     fit = _slope(points) if len(points) >= 6 else None
     if fit is None or fit.z <= _Z or fit.slope < floor.per_request:
         return None
@@ -151,15 +154,32 @@ def _thirds(points: Sequence[Point], floor: Floor) -> _Thirds | None:
     return _Thirds(tuple(parts), fit.slope if max(parts) == parts[0] else usual)
 
 
-def _agrees(before: _Thirds, later: Fit) -> bool:
+def _agrees(before: _Thirds, later: Fit, points: Sequence[Point], floor: Floor) -> bool:
     if later.z <= _Z or later.slope < _AGREES * before.usual:
         return False
-    # Slower than before by more than the noise: a warm-up runs out like this. A leak goes on, and is confirmed later.
     noise = later.slope / later.z if math.isfinite(later.z) else 0.0
-    if later.slope + 2 * noise < _SLOWING * before.usual:
-        return False
     # Much faster than before is something else: a late import, a look of our own.
-    return later.slope - 2 * noise <= before.usual / _AGREES
+    if later.slope - 2 * noise > before.usual / _AGREES:
+        return False
+    if points[-1].requests >= _LONG_LIFE * points[0].requests:
+        return _lasts(points, floor)
+    # Slower than before by more than the noise: a warm-up runs out like this. A leak goes on, and is confirmed later.
+    return later.slope + 2 * noise >= _SLOWING * before.usual
+
+
+def _lasts(points: Sequence[Point], floor: Floor) -> bool:
+    """Say whether the growth goes on when all that slows down is taken out of it."""
+    points = _burnt_in(points)
+    requests, levels, traffic = zip(*points, strict=True)
+    fit, whole = lasting(requests, without_steps(requests, levels), traffic), _slope(points)
+    if fit is None or whole is None:
+        return False
+    return fit.z > _LASTS_Z and fit.slope >= max(_AGREES * whole.slope, floor.per_request)
+
+
+def _burnt_in(points: Sequence[Point]) -> list[Point]:
+    # Counted in requests since the worker started: where its life is longer than the history, nothing needs burning.
+    return [point for point in points if point.requests >= _BURN_IN * points[-1].requests]
 
 
 def _growth(

@@ -34,6 +34,7 @@ _UNDERSTOOD = 0.3
 # One thing kept may drag a whole graph along; beyond this much of it, it does not explain what grows.
 _MOST_BLOCKS_EACH = 600
 _MOST_BYTES_EACH = 256 * 1024
+_FEW_OBJECTS, _FEW_TRACKED = 50, 0.01
 _SMALL_BLOCK = 32  # bytes: objects are seldom smaller, so that a measured size bounds the blocks it is made of
 # Where the interpreter itself keeps track of tasks and threads: these grow when the tasks do.
 _REGISTRIES = (
@@ -184,7 +185,28 @@ def _levels(
         found.append(_as_type(population, held) if population else held)
     if not found and not known and heap is None and blocks is None:
         found += _allocator(windows, counts)
+    if history.collects and _may_be_garbage(windows, censuses):
+        found = [_unswept(suspicion) for suspicion in found]
     return [_waiting(suspicion) for suspicion in found] if waiting else found
+
+
+def _may_be_garbage(windows: Sequence[Window], censuses: Sequence[Census]) -> bool:
+    """Say whether what grows may be cycles that wait for a full collection: objects that it tracks grow, and there was none."""
+    warm = [window for window in windows if window.warm]
+    if any(window.pauses.full for window in warm[len(warm) // 3 :]):
+        return False
+    if len(censuses) < 2:
+        return True
+    gained = censuses[-1].objects - censuses[0].objects
+    return gained > max(_FEW_OBJECTS, _FEW_TRACKED * (censuses[-1].requests - censuses[0].requests))
+
+
+def _unswept(suspicion: Suspicion) -> Suspicion:
+    """Hold a level back from being confirmed until a full collection has left it as high as it was."""
+    if suspicion.status is not Status.CONFIRMED:
+        return suspicion
+    said = "not confirmed: no full collection yet since it began, and garbage grows like this too"
+    return replace(suspicion, status=Status.SUSPECT, needs_collection=True, reasons=(*suspicion.reasons, said))
 
 
 def _waiting(suspicion: Suspicion) -> Suspicion:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from leakguard.detection import words
-from leakguard.detection.regression import centred, dot, fit_slope, fit_weights
+from leakguard.detection.drift import likelihoods, without_steps
+from leakguard.detection.regression import dot, fit_slope, fit_weights
 from leakguard.records import Window
 
 CANNOT_SEPARATE = "cannot separate"
@@ -23,7 +24,7 @@ CANNOT_SEPARATE = "cannot separate"
 MOST_ROUTES = 12
 """Only the busiest routes are candidates: a fit costs the square of their number."""
 MOST_POINTS = 120
-_LIKELIER = 3.0
+_LIKELIER = 4.0
 _WHOLE = 0.015
 
 
@@ -155,33 +156,25 @@ def attribute_lengths(points: Sequence[tuple[int, int]], counts: Counts) -> Attr
 def attribute_levels(points: Sequence[tuple[int, float, float]], counts: Counts) -> Attribution:
     """Return the cause of a noisy level's growth from many (requests, level, traffic).
 
-    Every cause alone is fitted with the traffic as nuisance; those whose likelihood is within ``e**3`` of the best are
-    rivals. The non-negative weights of all routes together tell whether the best explains most of the growth.
+    Every cause alone is tried with the traffic as nuisance (see ``drift``); those whose likelihood is within ``e**4`` of the
+    best are rivals. The non-negative weights of all routes together tell whether the best explains most of the growth.
     """
     step = -(-len(points) // MOST_POINTS)
     points = points[::step]
-    levels = [level for _, level, _ in points]
+    levels = without_steps([requests for requests, _, _ in points], [level for _, level, _ in points])
     traffic = [rate for _, _, rate in points]
     gained = points[-1][0] - points[0][0]
     whole = fit_slope([requests for requests, _, _ in points], levels, traffic)
     rate = whole.slope if whole else 0.0
     columns = {cause: [counts.at(cause, r) for r, _, _ in points] for cause in (EVERY, *counts.columns)}
-    fits = {
-        cause: fit for cause, column in columns.items() if (fit := fit_slope(column, levels, traffic)) and fit.slope > 0
-    }
+    fits = {cause: fit for cause, fit in likelihoods(levels, traffic, columns).items() if fit.slope > 0}
     routes = [cause for cause in fits if cause is not EVERY]
     if not routes or gained <= 0:
         return Attribution(EVERY, rate)
     if len(routes) == 1:
         return Attribution(routes[0], fits[routes[0]].slope)
-    smallest = 1e-12 * max(dot(centred(levels), centred(levels)), 1e-12)
-    best = min(fits, key=lambda cause: fits[cause].error)
-    worth = _independent(columns[best], levels, fits[best].slope) / 2
-    rivals = [
-        cause
-        for cause, fit in fits.items()
-        if worth * math.log((fit.error + smallest) / (fits[best].error + smallest)) < _LIKELIER
-    ]
+    best = max(fits, key=lambda cause: fits[cause].log)
+    rivals = [cause for cause, fit in fits.items() if fits[best].log - fit.log < _LIKELIER]
     if len(rivals) > 1:
         return Attribution(None, rate, tuple(cause for cause in rivals if cause is not EVERY))
     if best is EVERY:
@@ -190,15 +183,6 @@ def attribute_levels(points: Sequence[tuple[int, float, float]], counts: Counts)
     if share < 0.5:
         return Attribution(None, rate)
     return Attribution(best, fits[best].slope, share=share)
-
-
-def _independent(column: Sequence[float], levels: Sequence[float], slope: float) -> float:
-    """Return how many independent points the residuals are worth, by their autocorrelation."""
-    errors = centred([level - slope * count for level, count in zip(levels, column, strict=True)])
-    spread = dot(errors, errors)
-    alike = dot(errors[1:], errors[:-1]) / spread if spread > 0 else 0.0
-    alike = min(max(alike, 0.0), 0.95)
-    return len(errors) * (1 - alike) / (1 + alike)
 
 
 def _share(best: Cause, columns: dict[Cause, list[float]], levels: Sequence[float]) -> float:

@@ -14,13 +14,15 @@ class History:
     """What one worker has seen of itself, oldest first.
 
     ``sizes`` gives bytes per object where a deep look has measured them, by the suspicion's ``key``: with them the judge
-    can tell whether what it knows is all there is, or whether something else grows beside it.
+    can tell whether what it knows is all there is, or whether something else grows beside it. ``collects`` says whether the
+    cyclic collector is on.
     """
 
     windows: tuple[Window, ...] = ()
     censuses: tuple[Census, ...] = ()
     python: tuple[int, ...] = tuple(sys.version_info[:3])
     sizes: Mapping[int | str, int] = field(default_factory=dict)
+    collects: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Suspicion:
     request of ``route`` where there is one (per failed request when ``failed``), else per request of the whole worker.
     ``failure`` is the fingerprint of the failure that the kept requests ended in. ``holder`` is a container that grows in
     step with it. ``site`` is the place where tasks hang. ``growth`` is what was gained over the judged requests and
-    ``requests`` how many those were. ``needs_census`` means that looks at the containers may yet explain it.
+    ``requests`` how many those were. ``needs_census`` means that looks at the containers may yet explain it, ``needs_collection`` that it may be
+    garbage which waits for the cyclic collector.
     """
 
     kind: Kind
@@ -52,6 +55,7 @@ class Suspicion:
     growth: float = 0.0
     requests: int = 0
     needs_census: bool = False
+    needs_collection: bool = False
 
     @property
     def total_rate(self) -> float:

@@ -49,8 +49,8 @@ def _blocks(window: Window) -> float | None:
 # The floors are what real leaks of released packages exceed and their fixed releases stay below (a few blocks or bytes per
 # request are caches of the interpreter). Per window: what our own history and journal may take. Resident memory is the
 # noisiest: what an allocator keeps comes in megabytes.
-BLOCKS = Vital("blocks", "allocated blocks", "blocks", Kind.LEAK, Floor(0.1, 400, per_window=30), _blocks)
-HEAP = Vital("heap", "C heap in use", "", Kind.NATIVE, Floor(24, 64 * 1024, per_window=1536), _of("heap"))
+BLOCKS = Vital("blocks", "allocated blocks", "blocks", Kind.LEAK, Floor(0.06, 400, per_window=10), _blocks)
+HEAP = Vital("heap", "C heap in use", "", Kind.NATIVE, Floor(6, 48 * 1024, per_window=800), _of("heap"))
 RSS = Vital("rss", "resident memory", "", Kind.ALLOCATOR, Floor(256, 8 * 1024 * 1024), _of("rss"))
 THREADS = Vital("threads", "threads", "threads", Kind.THREADS, Floor(0.002, 12), _of("threads"))
 FDS = Vital("fds", "open descriptors", "descriptors", Kind.DESCRIPTORS, Floor(0.002, 24), _of("fds"))

@@ -43,7 +43,7 @@ class Guard:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.fence = Fence()
-        self.vitals = Vitals(config, self.fence)
+        self.vitals = Vitals(config, self.fence, own_blocks=lambda: self.inquiry.own_blocks)
         self.requests = self.vitals.requests
         self.failures = self.vitals.failures
         self.abandons = config.abandon_after is not None
@@ -51,7 +51,7 @@ class Guard:
         self.journal = open_journal(config.journal)
         self.recycler = Recycler(
             config,
-            in_flight=lambda: len(self.requests.in_flight),
+            in_flight=lambda: self.requests.counted_in_flight() + self.requests.websockets,
             rss=self.vitals.process.rss,
             limit=find_limit,
             on_relief=self._on_relief,
@@ -66,6 +66,7 @@ class Guard:
             Observer(available=lambda: find_limit().available, rss=self.vitals.process.rss, own=self._own_objects),
             recall=self.journal.recall,
             siblings=lambda: self.recycler.server.workers or 1,
+            collect=self.vitals.collect,
         )
         self.pace = Pace(config.interval)
         self.cost = CostMeter()

@@ -41,6 +41,11 @@ class Past(typing.Generic[_Record]):
             self._records.popleft()
 
     @property
+    def room(self) -> int:
+        """How many blocks it takes, records and ballast together."""
+        return self._most * self._heaviest
+
+    @property
     def records(self) -> tuple[_Record, ...]:
         """What is remembered, oldest first."""
         return tuple(self._records)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 import typing
+from collections.abc import Callable
 
 from leakguard.guard.fence import Fence
 from leakguard.probes import tasks
@@ -31,13 +33,14 @@ MAX_STUCK = 50
 class Vitals:
     """The probes of one worker. ``tick`` is cheap and frequent, ``close_window`` runs once per interval."""
 
-    def __init__(self, config: Config, fence: Fence) -> None:
+    def __init__(self, config: Config, fence: Fence, own_blocks: Callable[[], int] = int) -> None:
         self.config = config
         self.process = ProcessProbe()
         self.collector = CollectorProbe()
         self.failures = FailureTable()
         self.requests = RequestTable(self.failures.record)
         self._fence = fence
+        self._own_blocks = own_blocks
         self._hooks = HookSet(self._record_outside)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_probe: LoopProbe | None = None
@@ -75,7 +78,7 @@ class Vitals:
         self.requests.fold()
         if self._loop_probe is not None:
             self._loop_probe.beat()
-        self._blocks_low = min(self._blocks_low, sys.getallocatedblocks())
+        self._blocks_low = min(self._blocks_low, self._blocks())
 
     def retained_before(self) -> float:
         """Return the moment before which an ended request must be dead.
@@ -97,7 +100,7 @@ class Vitals:
             tasks=None if loop_tasks is None else len(loop_tasks),
         )
         stuck = [*(run("stuck requests", self._stuck, loop_tasks or []) or ()), *(run("tasks", self._surviving) or ())]
-        blocks = sys.getallocatedblocks()
+        blocks = self._blocks()
         # Taken before the total is read, for taking folds: a total that lags behind the routes blurs every rate.
         routes = run("requests", self.requests.take, self.retained_before()) or ()
         window = Window(
@@ -121,6 +124,18 @@ class Vitals:
         warmup = self.config.warmup
         busy = self.requests.total >= max(WARM_REQUESTS, WARM_REQUESTS_PER_SECOND * warmup)
         return busy or now - self._started >= warmup
+
+    def _blocks(self) -> int:
+        """Return the allocated blocks without those that leakguard itself took since the worker began."""
+        return sys.getallocatedblocks() - self._own_blocks()
+
+    def collect(self) -> None:
+        """Have the cyclic collector run once, in the thread of the event loop where there is one: finalizers belong there."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            gc.collect()
+        else:
+            loop.call_soon_threadsafe(gc.collect)
 
     def abandon_overdue(self) -> None:
         """Cancel the ASGI requests that are older than ``abandon_after``; the middleware then answers 504."""

@@ -67,6 +67,7 @@ def take(commission: Commission) -> list[bytes]:
         types=named_types(kinds, objects),
         containers=describe(keys, found, walk, search),
         objects=len(objects),
+        cpu=time.process_time(),
     )
     return [json.dumps(records.encode(census)).encode(), lengths.keys, lengths.sizes]
 

@@ -51,9 +51,7 @@ def test_a_clean_shape_is_hardly_ever_confirmed(shape: str) -> None:
     assert suspect <= most_suspect
 
 
-@pytest.mark.parametrize(
-    ("shape", "at_least"), [("plain", 0.95), ("bursts", 0.9), ("diurnal", 0.6), ("sawtooth", 0.35)]
-)
+@pytest.mark.parametrize(("shape", "at_least"), [("plain", 0.95), ("bursts", 0.9), ("diurnal", 0.5), ("sawtooth", 0.3)])
 def test_a_leak_of_twenty_deviations_is_confirmed(shape: str, at_least: float) -> None:
     """What drifts by twenty deviations of the noise in 120 windows is mostly confirmed within them, under every disturbance."""
     assert ever(shape, leak=20)[1] >= at_least
@@ -65,7 +63,7 @@ def test_a_strong_leak_is_always_found(shape: str) -> None:
     assert ever(shape, leak=50)[1] >= 0.9
 
 
-@pytest.mark.parametrize(("shape", "most"), [("warm_up", 0.33), ("cache_fills", 0.5)])
+@pytest.mark.parametrize(("shape", "most"), [("warm_up", 0.2), ("cache_fills", 0.5)])
 def test_what_fills_without_a_census_is_the_known_weakness(shape: str, most: float) -> None:
     """A level alone cannot tell a leak from what takes half a life to fill: the stated rate, and why the census is asked."""
     assert ever(shape)[1] <= most

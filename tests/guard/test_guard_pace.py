@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -31,7 +32,7 @@ def test_a_busy_worker_does_not_wait_for_the_interval() -> None:
     """Twenty thousand requests make windows enough to judge them, however quickly they come."""
     closed = windows_of(1000, 20)
     assert 60 <= len(closed) <= 100
-    assert all(b - a >= FEWEST_REQUESTS for (_, a), (_, b) in zip(closed, closed[1:], strict=False))
+    assert all(b - a >= FEWEST_REQUESTS for (_, a), (_, b) in itertools.pairwise(closed))
 
 
 def test_an_old_worker_closes_a_window_per_interval() -> None:
