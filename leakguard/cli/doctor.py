@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from leakguard.cli.journals import chosen, journal_option, open_story, since_option
+from leakguard.cli.journals import chosen, journal_option, open_story, part_of, since_option
 from leakguard.cli.output import emit, look
 from leakguard.config import Config
 from leakguard.errors import ConfigError, LeakGuardError
@@ -35,7 +35,7 @@ def doctor(path: Path | None, since: float | None) -> None:
     lines = [style.paint("This machine", "bold"), *_machine(seen.width)]
     trouble: LeakGuardError | None = None
     try:
-        made = build(open_story(chosen(path), since))
+        made = build(open_story(chosen(path), part_of(since)))
     except ConfigError:
         raise
     except LeakGuardError as error:

@@ -65,6 +65,7 @@ def merge(older: Window, newer: Window) -> Window:
         blocks_low=min(older.blocks_low, newer.blocks_low),
         websockets=newer.websockets,
         warm=older.warm and newer.warm,
+        forgotten=newer.forgotten,
     )
 
 

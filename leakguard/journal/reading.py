@@ -34,7 +34,13 @@ READ_SECONDS = 2.0  # a reader may wait a little for a checkpoint; only a writer
 _Record = typing.TypeVar("_Record")
 
 
-def read(path: Path, since: float | None = None, *, part: Part | None = None) -> Story:
+Tell = typing.Callable[[int, int], None]
+"""Told how many windows of how many are read."""
+
+TELL_EVERY = 100
+
+
+def read(path: Path, since: float | None = None, *, part: Part | None = None, tell: Tell | None = None) -> Story:
     """Return what the journal at ``path`` tells.
 
     Takes about 0.2 ms per window (of a dozen routes); a journal holds at most 6 000.
@@ -43,6 +49,7 @@ def read(path: Path, since: float | None = None, *, part: Part | None = None) ->
         path: the journal's file.
         since: seconds since the epoch from which on to read; short for a ``part`` with nothing else.
         part: the part that is meant; everything by default.
+        tell: called now and then while it is read.
 
     Raises:
         JournalError: when there is none, when it is not ours, cannot be read or is corrupt; the message says which.
@@ -56,7 +63,7 @@ def read(path: Path, since: float | None = None, *, part: Part | None = None) ->
         if not files.recognise(path):
             raise JournalError(f"the journal {path} is empty")
         with contextlib.closing(_connect(path)) as connection:
-            return _Reader(connection, part or Part(since)).story(str(path))
+            return _Reader(connection, part or Part(since), tell).story(str(path))
     except PermissionError as error:
         raise JournalError(f"{path} cannot be read (permission denied); read it as its workers' user") from error
     except (OSError, sqlite3.Error) as error:
@@ -84,8 +91,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 class _Reader:
-    def __init__(self, connection: sqlite3.Connection, part: Part) -> None:
+    def __init__(self, connection: sqlite3.Connection, part: Part, tell: Tell | None) -> None:
         self.connection = connection
+        self.tell = tell
         self.part = part
         self.boots: frozenset[str] | None = None  # whose rows count; None: everybody's, also of workers long forgotten
         self.skipped = 0
@@ -145,10 +153,14 @@ class _Reader:
     def _workers(self, windows: Windows) -> Iterator[WorkerStory]:
         rows = self.connection.execute("SELECT boot, pid, seen, ready, payload, cost FROM worker").fetchall()
         theirs = {boot for boot, pid, *_ in rows if self.part.has_worker(pid)}
-        for boot, payload in self.connection.execute(
-            "SELECT boot, payload FROM window WHERE closed BETWEEN ? AND ? ORDER BY closed",
-            (self.part.began, self.part.ended),
-        ):
+        span = (self.part.began, self.part.ended)
+        total = self.connection.execute("SELECT count(*) FROM window WHERE closed BETWEEN ? AND ?", span).fetchone()[0]
+        found = self.connection.execute(
+            "SELECT boot, payload FROM window WHERE closed BETWEEN ? AND ? ORDER BY closed", span
+        )
+        for done, (boot, payload) in enumerate(found):
+            if self.tell is not None and done % TELL_EVERY == 0:
+                self.tell(done, total)
             if boot in theirs:
                 try:
                     windows.add(boot, payload)

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from leakguard.reports.comparison import Comparison
 from leakguard.reports.model import Report
 
 WIDTH = 100
@@ -22,17 +23,34 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format: its name on the command line, what it is for, and how it is made."""
+    """One format: its name on the command line, what it is for, how a report is made, and a comparison if it knows one."""
 
     name: str
     purpose: str
     render: Callable[[Report, Look], str]
+    compare: Callable[[Comparison, Look], str] | None = None
 
 
 def _text(report: Report, look: Look) -> str:
     from leakguard.reports import text
 
     return text.render(report, width=look.width, colour=look.colour)
+
+
+def _compared_text(comparison: Comparison, look: Look) -> str:
+    from leakguard.reports import compared
+
+    return compared.as_text(comparison, width=look.width, colour=look.colour)
+
+
+def _compared(function: str) -> Callable[[Comparison, Look], str]:
+    """Return a way to print a comparison that looks the same everywhere."""
+
+    def render(comparison: Comparison, look: Look) -> str:  # noqa: ARG001 - every format has the same shape
+        made = importlib.import_module("leakguard.reports.compared")
+        return typing.cast("str", getattr(made, function)(comparison))
+
+    return render
 
 
 def _lazily(module: str) -> Callable[[Report, Look], str]:
@@ -48,10 +66,17 @@ def _lazily(module: str) -> Callable[[Report, Look], str]:
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
-        Format("text", "for people", _text),
-        Format("json", "for machines: one object, schema 1 (docs/report.schema.json)", _lazily("json_")),
+        Format("text", "for people", _text, _compared_text),
+        Format(
+            "json",
+            "for machines: one object, schema 1 (docs/report.schema.json)",
+            _lazily("json_"),
+            _compared("as_json"),
+        ),
         Format("html", "one self-contained file with charts, for a browser (extra 'html')", _lazily("html")),
-        Format("markdown", "for a pull request, a job summary or a ticket", _lazily("markdown")),
+        Format(
+            "markdown", "for a pull request, a job summary or a ticket", _lazily("markdown"), _compared("as_markdown")
+        ),
         Format("github", "GitHub annotations, one line per finding", _lazily("github")),
         Format("sarif", "SARIF 2.1.0, for code scanning", _lazily("sarif")),
         Format("junit", "JUnit XML, one test case per route", _lazily("junit")),

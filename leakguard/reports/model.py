@@ -20,6 +20,7 @@ CLEAN, FINDINGS, USAGE, NOT_MEASURED = 0, 1, 2, 3
 """Exit codes of ``leakguard report``."""
 
 STILL_THERE = 15.0  # seconds of silence, or three windows, after which a worker counts as ended
+_ELSEWHERE = "not on a route that was asked for"
 MAX_JUDGED = 200  # workers with the most windows: a year of recycles must not make a report slow
 
 
@@ -110,6 +111,11 @@ class Report:
         return tuple(sorted(joined, key=lambda entry: -entry.age))
 
     @property
+    def forgotten(self) -> int:
+        """Kinds of unhandled errors that workers forgot to make room for others; what they counted last may be missing."""
+        return sum(each.windows[-1].forgotten for each in self.story.workers if each.windows)
+
+    @property
     def exit_code(self) -> int:
         """0 clean, 1 findings, 3 when too little was measured to say either."""
         if self.fresh:
@@ -141,7 +147,7 @@ def build(story: Story, now: float | None = None) -> Report:
         ceiling=ceiling,
         began=min((window.opened for window in windows), default=None),
         ended=max((window.closed for window in windows), default=None),
-        verdict=conclude(judged, story.findings),
+        verdict=_verdict(judged, story),
         requests=overall.count,
         overall=overall,
         routes=routes,
@@ -151,6 +157,17 @@ def build(story: Story, now: float | None = None) -> Report:
         ),
         cost=_cost(story.workers),
     )
+
+
+def _verdict(judged: dict[object, tuple[Window, ...]], story: Story) -> Verdict:
+    """Return the verdict on what was asked for: findings on other routes explain growth, but do not count."""
+    elsewhere = [dataclasses.replace(finding, accepted=True, known=_ELSEWHERE) for finding in story.left_out]
+    told = conclude(judged, (*story.findings, *elsewhere))
+    if not elsewhere:
+        return told
+    count = len(elsewhere)
+    said = f"{count} finding{' on other routes is' if count == 1 else 's on other routes are'} left out"
+    return Verdict(told.kind, (*(reason for reason in told.reasons if not reason.endswith(_ELSEWHERE)), said))
 
 
 def of_findings(

@@ -166,6 +166,10 @@ def failures(report: Report, quote: Quote = safe) -> Section:
     hidden = len(report.story.failures) - MAX_FAILURES
     if hidden > 0:
         said.append(f"and {plural(hidden, 'more kind')} (--format json)")
+    if report.forgotten:
+        said.append(
+            f"{plural(report.forgotten, 'rare kind')} had to be forgotten to make room: counts of rare ones may be low"
+        )
     return Section("Unhandled errors", items=tuple(items), more="; ".join(said))
 
 

@@ -5,83 +5,16 @@ from __future__ import annotations
 import json
 import os
 import pty
-import secrets
 import sqlite3
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from cli_journals import LEAK, ROOT, run, write_journal
 
 import leakguard
-from leakguard.cli import COMMANDS, main
+from leakguard.cli import COMMANDS
 from leakguard.config import OPTIONS
-from leakguard.journal.sqlite import SqliteJournal
-from leakguard.probes import latency
-from leakguard.records import Finding, Kind, Reading, RouteCount, Site, Status, Window, Worker
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
-    """No option of the machine that tests run on, and nobody's own journal."""
-    for name in list(os.environ):
-        if name.startswith("LEAKGUARD_") or name in {"NO_COLOR", "FORCE_COLOR"}:
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-def write_journal(path: Path, finding: Finding | None = None, windows: int = 30, age: float = 0.0) -> Path:
-    journal = SqliteJournal(path)
-    began = time.time() - age - 10 * windows
-    journal.register(
-        Worker(
-            7,
-            secrets.token_hex(8),
-            began,
-            1,
-            "3.11.7",
-            "gunicorn",
-            "game:app",
-            "0.1.0",
-            strategy="It will be replaced.",
-        )
-    )
-    for n in range(windows):
-        journal.window(
-            Window(
-                opened=began + 10 * n,
-                closed=began + 10 * n + 10,
-                reading=Reading(at=began + 10 * n + 10, rss=100 << 20, heap=50 << 20, blocks=10_000, fds=9),
-                requests=100 * (n + 1),
-                in_flight=0,
-                routes=(RouteCount("GET /", count=100, sketch=latency.sketch([5.0] * 100)),),
-                blocks_low=10_000,
-                warm=n > 2,
-            )
-        )
-    if finding is not None:
-        journal.finding(finding)
-    journal.close()
-    assert journal.lost == 0
-    return path
-
-
-LEAK = Finding(
-    Kind.LEAK,
-    Status.CONFIRMED,
-    "abc123",
-    route="POST /telemetry",
-    site=Site("game.py", 88, "ingest"),
-    holder="game.pending",
-)
-
-
-def run(*arguments: object, **environment: str):
-    return CliRunner().invoke(main, [str(each) for each in arguments], env=environment)
 
 
 def test_a_steady_app_is_clean(tmp_path):
