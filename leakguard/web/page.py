@@ -130,7 +130,7 @@ class Page:
             if refused is not None:
                 return refused
         picture = await self._pictures.latest()
-        return _html(picture.document, picture.status, {"Leakguard-Refresh": f"{picture.rest:.0f}"})
+        return _html(picture.document, picture.status, {"Leakguard-Refresh": f"{picture.stale_in():.1f}"})
 
     async def _sign_in(self, request: Request, door: Door) -> Response:
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:

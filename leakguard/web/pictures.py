@@ -31,6 +31,10 @@ class Picture:
     made: float
     rest: float
 
+    def stale_in(self) -> float:
+        """Return the seconds until a new picture may be made, at least one: when to ask again."""
+        return max(self.made + self.rest - time.monotonic() + 0.1, 1.0)
+
 
 class Pictures:
     """Makes pictures of one journal. Visitors that come together share one."""
@@ -51,7 +55,7 @@ class Pictures:
             self._turn, self._thread = anyio.Lock(), anyio.CapacityLimiter(1)
         async with self._turn:
             picture = self._picture
-            if picture is None or time.monotonic() - picture.made >= picture.rest:
+            if picture is None or time.monotonic() >= picture.made + picture.rest:
                 picture = await anyio.to_thread.run_sync(draw, self._journal, limiter=self._thread)
                 self._picture = picture
         return picture

@@ -44,7 +44,13 @@ TELEMETRY = Finding(
     also_types=("str",),
     site=Site("game.py", 88, "ingest"),
     holder="game.pending",
-    chain=("module game", "dict game.pending", "game.Submission […]", "starlette.requests.Request .request", "dict .scope"),
+    chain=(
+        "module game",
+        "dict game.pending",
+        "game.Submission […]",
+        "starlette.requests.Request .request",
+        "dict .scope",
+    ),
     per_request=1.0,
     bytes_per_request=12288.0,
     retained_bytes=345 * 12288,
@@ -75,12 +81,12 @@ FAILURES = [
 ]
 
 
-def window(number: int, opened: float, rss: int, routes: tuple[RouteCount, ...], requests: int, length: float = 10.0) -> Window:
+def window(number: int, opened: float, rss: int, routes: tuple[RouteCount, ...], requests: int) -> Window:
     """Return one window of a worker's life."""
     return Window(
         opened=opened,
-        closed=opened + length,
-        reading=Reading(opened + length, rss, heap=rss // 3, blocks=500_000 + 9_000 * number, threads=3, fds=20, tasks=4),
+        closed=opened + 10,
+        reading=Reading(opened + 10, rss, heap=rss // 3, blocks=500_000 + 9_000 * number, threads=3, fds=20, tasks=4),
         requests=requests,
         in_flight=1 + number % 3,
         routes=routes,
@@ -96,7 +102,9 @@ def times(chance: random.Random, slowness: float, count: int = 60) -> Sketch:
     return latency.sketch([chance.lognormvariate(2.5, 0.8) * slowness for _ in range(count)])
 
 
-def write(path: Path, *, generations: int = 3, now: float | None = None, findings: tuple[Finding, ...] = (TELEMETRY, GROWING)) -> Path:
+def write(
+    path: Path, *, generations: int = 3, now: float | None = None, findings: tuple[Finding, ...] = (TELEMETRY, GROWING)
+) -> Path:
     """Write the journal of two workers at a time over some generations; the last one still runs ``now``."""
     chance = random.Random(7)
     now = time.time() if now is None else now

@@ -8,7 +8,7 @@
   let pause = SHORTEST, failures = 0;
 
   const tell = (mood, text) => {
-    status.className = `live ${mood}`;
+    status.className = `live ${mood}`.trim();
     if (said.textContent !== text) said.textContent = text;
   };
   const keep = {
