@@ -116,6 +116,7 @@ class Vitals:
             blocks_low=min(self._blocks_low, blocks),
             websockets=self.requests.websockets,
             warm=self._is_warm(now),
+            forgotten=self.failures.evicted,
         )
         self._opened, self._blocks_low = now, sys.maxsize
         return window
