@@ -13,6 +13,8 @@ from leakguard.records import Explanation, Site, Window
 def route_of(frames: Sequence[Site], endpoints: Mapping[str, Site]) -> str | None:
     """Return the one route whose endpoint function is among the frames of an allocation; ``None`` when none or several."""
     functions = {(frame.file, frame.function) for frame in frames}
+    # A class of views stands for all of its methods.
+    functions |= {(frame.file, frame.function.rpartition(".")[0] + ".") for frame in frames}
     routes = {route for route, place in endpoints.items() if (place.file, place.function) in functions}
     return routes.pop() if len(routes) == 1 else None
 

@@ -8,6 +8,7 @@ instead of one of them.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ MOST_ROUTES = 12
 MOST_POINTS = 120
 _LIKELIER = 4.0
 _WHOLE = 0.015
+_EXACT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,15 @@ EVERY = Cause(None)
 class Attribution:
     """The answer: one cause and its rate, or none and the ``rivals`` that cannot be told apart.
 
-    ``cause`` is ``EVERY`` when the growth follows all requests, whatever their route.
+    ``cause`` is ``EVERY`` when the growth follows all requests, whatever their route. ``also`` is a second route that leaves as
+    much behind per request.
     """
 
     cause: Cause | None
     per_request: float
     rivals: tuple[Cause, ...] = ()
     share: float = 1.0
+    also: Cause | None = None
 
     @property
     def route(self) -> str | None:
@@ -63,7 +67,9 @@ class Attribution:
 
     @property
     def reason(self) -> str | None:
-        """Why there is no route, in words, ``None`` when there is one."""
+        """Why there is no route, or which other does the same, in words; ``None`` when one route does it alone."""
+        if self.also is not None:
+            return f"{self.also} does the same"
         if self.cause is None and self.rivals:
             return f"{CANNOT_SEPARATE} {words.together([str(rival) for rival in self.rivals])}: their traffic moves together"
         return None
@@ -140,10 +146,12 @@ def attribute_lengths(points: Sequence[tuple[int, int]], counts: Counts) -> Attr
         return Attribution(EVERY, rate)
     if len(routes) == 1:
         return Attribution(routes[0][2], routes[0][1])
-    # Looks and windows do not end at the same request: half a percent is the interpolation's own error.
+    # A look begins some requests after its window has closed: this part of the growth is the error of that.
     best = min(miss for miss, _, _ in judged)
-    rivals = [entry for entry in judged if entry[0] <= 2.5 * best + 0.005]
+    rivals = [entry for entry in judged if entry[0] <= 2.5 * best + 0.002]
     whole = [entry for entry in rivals if abs(entry[1] - round(entry[1])) <= _WHOLE * entry[1] and round(entry[1]) >= 1]
+    if best > _EXACT and (pair := _two(points, rises, counts, best)) is not None:
+        return pair
     if best > 0.25:
         return Attribution(None, rate)  # no single cause: several routes feed it
     if len(rivals) > 1 and len(whole) == 1:
@@ -151,6 +159,27 @@ def attribute_lengths(points: Sequence[tuple[int, int]], counts: Counts) -> Attr
     if len(rivals) == 1:
         return Attribution(rivals[0][2], rivals[0][1])
     return Attribution(None, rate, tuple(entry[2] for entry in rivals if entry[2] is not EVERY))
+
+
+def _two(points: Sequence[tuple[int, int]], rises: Sequence[int], counts: Counts, alone: float) -> Attribution | None:
+    """Return the two routes that both leave the same whole number behind per request, if that fits far better than one alone."""
+    seen = {
+        cause: [counts.at(cause, requests) for requests, _ in points] for cause in counts.columns if not cause.failed
+    }
+    best: tuple[float, Attribution] | None = None
+    for one, other in itertools.combinations(seen, 2):
+        both = [a + b for a, b in zip(seen[one], seen[other], strict=True)]
+        gained = both[-1] - both[0]
+        if gained <= 0:
+            continue
+        each = sum(rises) / gained
+        misses = [rise - each * (after - before) for rise, (before, after) in zip(rises, pairwise(both), strict=True)]
+        miss = math.sqrt(dot(misses, misses)) / sum(rises)
+        whole = round(each) >= 1 and abs(each - round(each)) <= _WHOLE * each
+        if whole and miss < alone / 3 and (best is None or miss < best[0]):
+            busier, rarer = sorted((one, other), key=lambda cause: seen[cause][0] - seen[cause][-1])
+            best = miss, Attribution(busier, each, also=rarer)
+    return best[1] if best else None
 
 
 def attribute_levels(points: Sequence[tuple[int, float, float]], counts: Counts) -> Attribution:

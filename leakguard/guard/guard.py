@@ -124,10 +124,10 @@ class Guard:
             run("readiness", self._announce)
             run("recycling", self.recycler.tick)
             run("abandoning", self.vitals.abandon_overdue)
-            run("looking", self._look)
             if pace.window_due(now := time.monotonic()):
                 pace.window_closed(now)
                 run("window and journal", self._close_window)
+            run("looking", self._look)
         run("window and journal", self._close_window, leaving=True)
         run("looking", self.inquiry.close)
         run("recycling", self.recycler.close)

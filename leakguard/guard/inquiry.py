@@ -140,7 +140,9 @@ class Inquiry:
             unexplained = self._unexplained(now)
             if unexplained and self._is_turn(now):
                 self._begin_burst(unexplained, now, requests)
-            elif self._schedule.due(now, requests, self.windows.last, wanted=any(map(_wants_looks, self.suspicions))):
+            elif self._at_window(requests) and self._schedule.due(
+                now, requests, self.windows.last, wanted=any(map(_wants_looks, self.suspicions))
+            ):
                 self._start_census(now, requests)
 
     def last_look(self, now: float, requests: int) -> None:
@@ -175,6 +177,11 @@ class Inquiry:
         tracked.update(container.key for census in self.censuses.records[-3:] for container in census.containers)
         self._schedule.looked(now, requests)
         self.observer.start_census(requests, tracked)
+
+    def _at_window(self, requests: int) -> bool:
+        """Say whether a window has just closed: then a look's lengths and the counts per route are of the same moment."""
+        latest = self.windows.last
+        return latest is not None and latest.requests == requests
 
     def _read_answer(self, now: float) -> None:
         self._take_answer(self.observer.poll(), now)

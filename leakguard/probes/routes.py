@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
 MAX_ROUTES = 500
 MAX_LENGTH = 120  # characters of one name
 ROUTE = "leakguard.route"  # where a WSGI environ carries the route's template
+ENDPOINT = "leakguard.endpoint"  # and its view
 OTHER = "(other)"
 UNMATCHED = "(unmatched)"
 
@@ -28,6 +29,7 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 # An identifier: has a digit, or is long, or has characters that names in code do not have.
 _IDENTIFIER = re.compile(r"\d|^.{25,}$|[^\w.~-]")
 _MAX_SEGMENTS = 8
+_MOST_WRAPPERS = 8
 
 
 def read_asgi(passage: Passage, scope: typing.Any) -> None:
@@ -58,7 +60,8 @@ def read_wsgi(passage: Passage, environ: typing.Any) -> None:
     """
     passage.method = environ.get("REQUEST_METHOD", "")
     passage.root = environ.get("SCRIPT_NAME")
-    passage.path = passage.endpoint = None
+    passage.path = None
+    passage.endpoint = environ.get(ENDPOINT)
     passage.template = environ.get(ROUTE)
     if passage.template is None:
         passage.path = UNMATCHED if passage.status == 404 else environ.get("PATH_INFO", "")
@@ -91,10 +94,9 @@ class RouteNames:
 
     def _note_endpoint(self, name: str, endpoint: object) -> None:
         """Remember where the code of a route's endpoint begins: allocation tracebacks are matched with it."""
-        function = endpoint.__func__ if type(endpoint) is types.MethodType else endpoint
-        if type(function) is types.FunctionType and len(self.endpoints) < MAX_ROUTES:
-            its_code = function.__code__
-            self.endpoints[name] = code.site(its_code.co_filename, its_code.co_firstlineno, its_code.co_name)
+        place = _place_of(endpoint)
+        if place is not None and len(self.endpoints) < MAX_ROUTES:
+            self.endpoints[name] = place
 
     def _path_of(self, passage: Passage) -> str:
         root, path = passage.root or "", passage.path
@@ -112,6 +114,29 @@ class RouteNames:
                 return OTHER
             self._names.add(name)
         return name
+
+
+def _place_of(endpoint: object) -> Site | None:
+    """Return where the code of an endpoint is; of a class of views its name with a dot behind it, for all of its methods."""
+    for _ in range(_MOST_WRAPPERS):
+        if type(endpoint) is types.MethodType:
+            endpoint = endpoint.__func__
+        if type(endpoint) is not types.FunctionType:
+            break
+        # ``functools.wraps`` says what it wraps, Flask's and Django's ``as_view`` which class the view is made of.
+        inner = endpoint.__dict__.get("view_class", endpoint.__dict__.get("__wrapped__"))
+        if inner is None:
+            its_code = endpoint.__code__
+            return code.site(its_code.co_filename, its_code.co_firstlineno, its_code.co_qualname)
+        endpoint = inner
+    if isinstance(endpoint, type):
+        methods = type.__dict__["__dict__"].__get__(endpoint)
+        for method in methods.values():
+            if type(method) is types.FunctionType:
+                its_code = method.__code__
+                name = f"{type.__dict__['__qualname__'].__get__(endpoint)}."
+                return code.site(its_code.co_filename, its_code.co_firstlineno, name)
+    return None
 
 
 def normalise(path: str, *, keep_templates: bool = False) -> str:
