@@ -24,7 +24,7 @@ if typing.TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 WAY = os.environ.get("BENCH_WAY", "")
-LEAK = int(os.environ.get("BENCH_LEAK", "100000"))
+LEAK = int(os.environ.get("BENCH_LEAK", "200000"))
 ROOM = int(os.environ.get("BENCH_ROOM", "30000000"))
 PARTS = 5
 
@@ -132,13 +132,12 @@ OPTIONS: dict[str, typing.Any] = {
 }
 asgi_guard: typing.Any = LeakGuardMiddleware(plain_asgi, **OPTIONS)
 wsgi_guard: typing.Any = None
+asgi: ASGIApp = asgi_guard if WAY == "leakguard" else plain_asgi
 
 
 def __getattr__(name: str) -> object:
-    """Return the app that a server asks for by name, made at that moment: a WSGI app is one from then on."""
+    """Return the WSGI app when a server asks for it, made at that moment: it introduces itself then."""
     global wsgi_guard
-    if name == "asgi":
-        return asgi_guard if WAY == "leakguard" else typing.cast("ASGIApp", plain_asgi)
     if name != "wsgi":
         raise AttributeError(name)
     if WAY == "leakguard" and wsgi_guard is None:

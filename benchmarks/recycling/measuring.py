@@ -89,7 +89,7 @@ def _judge(row: Row, requests: Sequence[Request], leaking: float, seconds: float
     answered = sorted(each.ended for each in ok if each.ended > leaking)
     gaps = [(after, after - before) for before, after in itertools.pairwise(answered)]
     per_change = [max((gap for at, gap in gaps if abs(at - change) < 2.0), default=0.0) for change in changes]
-    steady = [each for each in ok if 2.0 < leaking - each.ended < CALM]
+    steady = [each for each in ok if 0.0 < leaking - each.ended < CALM - 3.0]
     during = [each for each in ok if any(each.began < at + AROUND and each.ended > at - AROUND for at in changes)]
     last = max((each.ended for each in requests), default=0.0)
     return Result(

@@ -88,9 +88,9 @@ def _gunicorn_rows() -> list[Row]:
     two = tuple("2" if word == "1" else word for word in words)
     for workers, command in ((1, words), (2, two)):
         for way in ("naive", "built-in", "leakguard"):
-            limit: tuple[str, ...] = ("--max-requests", "400") if way == "built-in" else ()
+            own: tuple[str, ...] = ("--max-requests", "400") if way == "built-in" else ()
             hooked: tuple[str, ...] = HOOKS if way == "leakguard" and workers > 1 else ()
-            full = (*command[:-1], *limit, *hooked, command[-1])
+            full = (*command[:-1], *own, *hooked, command[-1])
             rows.append(Row("gunicorn 23 gthread", workers, way, full, overlaps=True, needs=GUNICORN_23))
     four = _gunicorn("uvicorn_worker.UvicornWorker", "asgi", 4, *HOOKS)
     rows.append(Row("gunicorn uvicorn worker", 4, "leakguard", four, overlaps=True, note="all at the ceiling together"))
