@@ -14,6 +14,8 @@ import weakref
 
 from leakguard.config import Config, Level, Options
 from leakguard.guard import Guard, obtain, on_fork
+from leakguard.integrations.parting import StreamParting, WebSocketParting, is_event_stream
+from leakguard.integrations.readiness import answer_asgi
 from leakguard.probes.failures import cause_of
 from leakguard.probes.requests import KEY, Passage, Sentinel, current
 from leakguard.probes.routes import read_asgi
@@ -54,6 +56,7 @@ class LeakGuardMiddleware:
             from leakguard.web import Page  # nobody else pays for it
 
             self._page = Page(self.config)
+        self._readiness = self.config.readiness_path
         on_fork(self)
 
     def forget_guard(self) -> None:
@@ -72,6 +75,9 @@ class LeakGuardMiddleware:
         if guard is None or not guard.is_ready:  # no lifespan, or one that the app does not support
             guard = self._meet_guard()
             guard.ready()
+        if self._readiness is not None and scope["path"] == self._readiness:
+            await answer_asgi(guard, scope, send)
+            return
         requests = guard.requests
         passage = Passage(scope, time.perf_counter())
         scope[KEY] = sentinel = Sentinel()
@@ -81,14 +87,23 @@ class LeakGuardMiddleware:
         if guard.abandons:
             passage.task = asyncio.current_task()
         requests.begin(passage)
+        headers: typing.Any = ()
+        stream: StreamParting | None = None
 
         def observed_send(message: Message) -> typing.Awaitable[None]:
+            nonlocal headers, stream
             kind = message["type"]
             if kind == "http.response.body":
                 if not message.get("more_body"):
                     passage.answered = time.perf_counter()
+                elif headers and is_event_stream(headers):
+                    stream = StreamParting(guard.drain, send, lambda: requests.in_flight.discard(passage))
+                headers = ()
+                if stream is not None:
+                    return stream.send(message)
             elif kind == "http.response.start":
                 status = passage.status = message["status"]
+                headers = message.get("headers", ())
                 # After an unhandled error servers close the connection in any case (uvicorn does, when a framework has
                 # sent the 500 and raises again): a client that is not told sends its next request into a closed door.
                 if status == 500 or guard.drain.closing:
@@ -102,9 +117,12 @@ class LeakGuardMiddleware:
                 raise
             await _answer_timeout(passage, send)
         except Exception as error:
-            passage.cause = cause_of(error)
-            raise
+            if stream is None or not stream.parted:  # else it only found its client gone, and the answer was complete
+                passage.cause = cause_of(error)
+                raise
         finally:
+            if stream is not None:
+                stream.forget()
             read_asgi(passage, scope)
             requests.finish(passage)
 
@@ -138,13 +156,15 @@ class LeakGuardMiddleware:
         guard = self._guard or self._meet_guard()
         scope[KEY] = True
         guard.requests.websockets += 1
-        try:
-            await self.app(scope, receive, send)
-        except Exception as error:
-            guard.failures.record(cause_of(error), "WEBSOCKET")
-            raise
-        finally:
-            guard.requests.websockets -= 1
+        with WebSocketParting(guard.drain, receive, send) as parting:
+            try:
+                await self.app(scope, parting.receive, parting.send)
+            except Exception as error:
+                if not parting.parted:  # else it only found its client gone
+                    guard.failures.record(cause_of(error), "WEBSOCKET")
+                    raise
+            finally:
+                guard.requests.websockets -= 1
 
 
 async def _answer_timeout(passage: Passage, send: Send) -> None:

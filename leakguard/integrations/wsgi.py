@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import typing
@@ -10,9 +11,11 @@ from collections.abc import Iterable, Iterator
 
 from leakguard.config import Config, Level, Options
 from leakguard.guard import Guard, in_worker, obtain, on_fork
+from leakguard.integrations.parting import ends_event, is_event_stream
+from leakguard.integrations.readiness import answer_wsgi
 from leakguard.probes.failures import cause_of
 from leakguard.probes.requests import KEY, Passage, Sentinel
-from leakguard.probes.routes import ROUTE, read_wsgi
+from leakguard.probes.routes import ENDPOINT, MAX_ROUTES, ROUTE, read_wsgi
 
 if typing.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,6 +42,7 @@ class LeakGuardWSGI:
         self.app = app
         self.config = config if config is not None else Config.load(**options)
         self._armed = self.config.level is not Level.OFF
+        self._readiness = self.config.readiness_path
         self._guard: Guard | None = None
         on_fork(self)
         if self._armed and in_worker():
@@ -60,16 +64,21 @@ class LeakGuardWSGI:
             guard = self._guard = obtain(self.config)
         if not guard.is_ready:
             guard.ready()
+        if self._readiness is not None and environ.get("PATH_INFO") == self._readiness:
+            return answer_wsgi(guard, environ, start_response)
         passage = Passage(environ, time.perf_counter())
         environ[KEY] = sentinel = Sentinel()
         passage.ref = weakref.ref(sentinel)
         del sentinel  # only the environ may keep it
         passage.thread = threading.get_ident()
         guard.requests.begin(passage)
+        said: list[tuple[str, str]] = []
 
         def observed_start(
             status: str, headers: list[tuple[str, str]], exc_info: typing.Any = None, /
         ) -> typing.Callable[[bytes], object]:
+            nonlocal said
+            said = headers
             passage.status = int(status[:3])
             if "werkzeug.request" in environ:
                 _read_werkzeug(environ)
@@ -88,14 +97,18 @@ class LeakGuardWSGI:
             raise
         form = type(response)
         if form is list or form is tuple:
-            return _SizedAnswer(response, guard, passage)
+            return _SizedAnswer(response, guard, passage, _no_headers)
         _read_django(environ, response)
         if form is environ.get("wsgi.file_wrapper"):
             # The server sends files by itself (sendfile, uWSGI's offload) only when it gets back its own wrapper.
             passage.answered = time.perf_counter()
             _end(guard, passage)
             return response
-        return _Answer(response, guard, passage)
+        return _Answer(response, guard, passage, lambda: said)
+
+
+def _no_headers() -> tuple[()]:
+    return ()
 
 
 def _end(guard: Guard, passage: Passage) -> None:
@@ -108,6 +121,23 @@ def _read_werkzeug(environ: WSGIEnvironment) -> None:
     rule = getattr(getattr(environ["werkzeug.request"], "url_rule", None), "rule", None)
     if isinstance(rule, str):
         environ[ROUTE] = rule
+        if rule not in _viewed:
+            _note_view(environ, rule)
+
+
+_viewed: set[str] = set()  # rules whose view was noted; as many as there are names of routes
+
+
+def _note_view(environ: WSGIEnvironment, rule: str) -> None:
+    """Put the view of Flask's rule into the environ, once per rule: tracebacks of allocations are matched with it."""
+    if len(_viewed) >= MAX_ROUTES:
+        return
+    _viewed.add(rule)
+    try:
+        endpoint = environ["werkzeug.request"].url_rule.endpoint
+        environ[ENDPOINT] = sys.modules["flask"].current_app.view_functions.get(endpoint)
+    except (LookupError, AttributeError, RuntimeError):
+        pass  # another framework on werkzeug, or outside of its context
 
 
 def _read_django(environ: WSGIEnvironment, response: object) -> None:
@@ -118,22 +148,34 @@ def _read_django(environ: WSGIEnvironment, response: object) -> None:
         route = getattr(match, "route", None)
         if isinstance(route, str):
             environ[ROUTE] = "/" + route.lstrip("/")
+            environ[ENDPOINT] = getattr(match, "func", None)
             return
 
 
 class _Answer:
     """The response iterable with its end observed: counts the request when closed, records what iterating raises."""
 
-    __slots__ = ("_guard", "_passage", "_response")
+    __slots__ = ("_guard", "_headers", "_passage", "_response")
 
-    def __init__(self, response: Iterable[bytes], guard: Guard, passage: Passage) -> None:
+    def __init__(
+        self,
+        response: Iterable[bytes],
+        guard: Guard,
+        passage: Passage,
+        headers: typing.Callable[[], Iterable[tuple[str, str]]],
+    ) -> None:
+        self._headers = headers  # a generator calls start_response only when it is iterated
         self._response = response
         self._guard = guard
         self._passage: Passage | None = passage
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._response
+            for part in self._response:
+                yield part
+                # A leaving worker parts from an event stream between two events: browsers connect anew.
+                if self._guard.drain.closing and ends_event(part, False) and is_event_stream(self._headers()):
+                    return
         except Exception as error:
             if self._passage is not None:
                 self._passage.cause = cause_of(error)
