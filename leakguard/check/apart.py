@@ -17,13 +17,14 @@ import time
 import traceback
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from leakguard.check.board import DONE, MEASURING, PHASES, STOPPING, Board
 from leakguard.check.drive import drive
 from leakguard.check.plan import Plan
 from leakguard.check.result import Result
 from leakguard.errors import ConfigError, LeakGuardError, NotMeasuredError
-from leakguard.probes.code import own_first
+from leakguard.probes.code import origin, own_first
 from leakguard.records import Site
 
 POLL = 0.2  # seconds between two looks at the board
@@ -243,12 +244,12 @@ def place_in(text: str) -> Site | None:
 
 
 def _first_own(stacks: Sequence[Sequence[tuple[str, int, str]]]) -> Site | None:
-    from leakguard.probes.code import origin
-
-    for stack in stacks:
+    ours = str(Path(sys.argv[0]).absolute())  # the command itself lies outside leakguard's directory
+    told = [[place for place in stack if place[0] != ours] for stack in stacks]
+    for stack in told:
         if any(origin(filename) == "own" for filename, _, _ in stack):
             return own_first(stack)
-    return own_first(stacks[0]) if stacks else None
+    return own_first(told[0]) if told else None
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -79,7 +79,8 @@ class RoundTrips:
             trips = min(SLICE, calls - begun)
             await self.client.send(self._work(trips), self.answers)
             if time.monotonic() > self.deadline:
-                raise OutOfTimeError("the time was over before a judgement")
+                raise OutOfTimeError("the deadline came before a judgement; give it more time: --deadline")
+            await self.client.settle()
             quiet.collect()
             self._board.count(trips)
 

@@ -86,9 +86,10 @@ class AiohttpClient(LoopClient):
             status, headers = await _read_head(reader)
             if status >= 200:
                 break
+        flight.streams = True
+        flight.on_leave = lambda: self._drop(seat)
         if "text/event-stream" in headers.get("content-type", ""):
             flight.leave = time.monotonic() + STREAM
-            flight.on_leave = lambda: self._drop(seat)
         try:
             whole = await _read_body(reader, headers, bodiless=made.method == "HEAD" or status in _NO_BODY)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -131,13 +132,20 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]
     return int(head[0].split(" ", 2)[1]), headers
 
 
+async def _read_line(reader: asyncio.StreamReader) -> bytes:
+    line = await reader.readline()
+    if not line:
+        raise asyncio.IncompleteReadError(b"", None)
+    return line
+
+
 async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str], *, bodiless: bool) -> bool:
     """Read a body to its end and drop it; return whether the connection can be used again."""
     if bodiless:
         return True
     if headers.get("transfer-encoding", "").lower() == "chunked":
         read = 0
-        while size := int((await reader.readline()).split(b";")[0], 16):
+        while size := int((await _read_line(reader)).split(b";")[0], 16):
             await reader.readexactly(size + 2)
             read += size
             if read > LONGEST_STREAM:

@@ -133,6 +133,7 @@ class _Exchange:
         if not message.get("more_body"):
             self._end()
             return
+        self._flight.streams = True
         self._chunks += 1
         self._bytes += len(message.get("body", b""))
         if self._bytes > LONGEST_STREAM or (self._flight.leave is not None and self._chunks >= EVENTS):

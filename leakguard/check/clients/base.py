@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 import typing
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -26,6 +27,7 @@ TURNS = 10
 
 TICK = 0.1  # seconds between two looks at requests that do not end
 LINGER = 1.0  # seconds that a handler may go on after its answer (background tasks) before the next request is sent
+UNENDING = 2.0  # seconds after which a client leaves an answer that has begun and does not end
 STREAM = 0.4  # seconds, or so many events, after which a client leaves an event stream, which never ends by itself
 EVENTS = 5
 LONGEST_STREAM = 64 * 2**20  # bytes after which a client leaves any answer
@@ -54,6 +56,9 @@ class Client(typing.Protocol):
     async def pause(self, seconds: float) -> None:
         """Let whatever runs late go on for so long."""
 
+    async def settle(self) -> None:
+        """Bring what the loop and the client keep for themselves to a fixed point, before something is read."""
+
     async def stop(self) -> None:
         """Shut the app down; what goes wrong then is no longer of interest."""
 
@@ -81,7 +86,7 @@ def _at(error: BaseException) -> str:
 class Flight:
     """One request on its way: when it was sent, whether its answer is complete, and the future its sender waits for."""
 
-    __slots__ = ("answer", "answered", "began", "leave", "name", "on_leave", "over", "status", "task")
+    __slots__ = ("answer", "answered", "began", "leave", "name", "on_leave", "over", "status", "streams", "task")
 
     def __init__(self, name: str, over: asyncio.Future[None]) -> None:
         self.name = name
@@ -91,6 +96,7 @@ class Flight:
         self.status = 0
         self.answer: Answer | None = None
         self.leave: float | None = None  # when the client turns away from a stream
+        self.streams = False  # its answer has begun, and more is to come
         self.on_leave: Callable[[], None] | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -118,6 +124,7 @@ class LoopClient:
         self._flights: list[Flight | None] = [None] * concurrency
         self._ticking: asyncio.TimerHandle | None = None
         self._lingers: dict[str, float] = {}
+        self._endings: dict[str, float] = {}
 
     async def start(self) -> None:
         """Start looking at flights."""
@@ -131,6 +138,15 @@ class LoopClient:
     async def pause(self, seconds: float) -> None:
         """Let the loop run."""
         await asyncio.sleep(seconds)
+
+    async def settle(self) -> None:
+        """Let callbacks that are due run, and drop timers that were cancelled.
+
+        The loop drops those as well, but only when there are more than a hundred: until then they look like growth.
+        """
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        _drop_cancelled(asyncio.get_running_loop())
 
     async def send(self, work: Work, answers: Answers) -> None:
         """Send every request, at most ``concurrency`` at a time."""
@@ -185,12 +201,22 @@ class LoopClient:
                 continue
             if flight.answered:
                 self._let_linger(flight, now)
-            elif now - flight.began > self._patience:
-                self._give_up(flight)
-            elif flight.leave is not None and now >= flight.leave:
+            elif (flight.leave is not None and now >= flight.leave) or self._never_ends(flight, now):
                 flight.leave, flight.answered = None, now
                 if flight.on_leave is not None:
                     flight.on_leave()
+            elif now - flight.began > self._patience:
+                self._give_up(flight)
+
+    def _never_ends(self, flight: Flight, now: float) -> bool:
+        """Say whether to leave an answer that goes on and on: ever sooner where that is the rule."""
+        if not flight.streams:
+            return False
+        patience = self._endings.get(flight.name, min(UNENDING, self._patience / 2))
+        if now - flight.began < patience:
+            return False
+        self._endings[flight.name] = max(patience / 2, STREAM)
+        return True
 
     def _let_linger(self, flight: Flight, now: float) -> None:
         """Go on without a handler that does not end: less and less patient with a request that always does so."""
@@ -205,3 +231,16 @@ class LoopClient:
     def _where(self, flight: Flight) -> object:
         """Return where a flight's handler waits."""
         return where_task(flight.task) if flight.task is not None else None
+
+
+def _drop_cancelled(loop: typing.Any) -> None:
+    """Do what ``BaseEventLoop._run_once`` does with cancelled timers now and then; nothing to a loop of another kind."""
+    timers = getattr(loop, "_scheduled", None)
+    if type(timers) is not list or not hasattr(loop, "_timer_cancelled_count"):
+        return
+    for timer in timers:
+        if timer._cancelled:
+            timer._scheduled = False
+    timers[:] = [timer for timer in timers if not timer._cancelled]
+    heapq.heapify(timers)
+    loop._timer_cancelled_count = 0

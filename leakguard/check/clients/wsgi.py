@@ -21,6 +21,7 @@ from leakguard.check.clients.base import (
     PEER,
     PORT,
     STREAM,
+    UNENDING,
     Work,
     failure_of,
 )
@@ -58,6 +59,9 @@ class WsgiClient:
     async def pause(self, seconds: float) -> None:
         """Sleep, so that threads can go on."""
         time.sleep(seconds)
+
+    async def settle(self) -> None:
+        """Nothing is kept."""
 
     async def send(self, work: Work, answers: Answers) -> None:
         """Send every request."""
@@ -163,7 +167,8 @@ def _exhaust(answer: typing.Iterable[bytes], start: _Start) -> None:
     for count, piece in enumerate(answer, 1):
         start.begun = start.begun or bool(piece)
         size += len(piece)
-        if size > LONGEST_STREAM or (start.streams and (count >= EVENTS or time.monotonic() - began > STREAM)):
+        lasts = time.monotonic() - began
+        if size > LONGEST_STREAM or lasts > UNENDING or (start.streams and (count >= EVENTS or lasts > STREAM)):
             return
 
 
