@@ -1,10 +1,11 @@
-"""Calling the callable under test many times: plainly, or awaited on the running loop."""
+"""Calling the callable under test many times: plainly, or awaited on the running loop of asyncio or trio."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import itertools
+import sys
 import time
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,6 +17,7 @@ from leakguard.testing import quiet
 _SLICE = 100
 
 Result = typing.TypeVar("Result")
+Sleep = Callable[[float], Awaitable[object]]
 
 
 class Caller(typing.Protocol):
@@ -54,8 +56,9 @@ class PlainCaller:
 class AwaitingCaller:
     """Calls a function and awaits what it returns, on the loop that runs it."""
 
-    def __init__(self, function: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, function: Callable[[], Awaitable[object]], sleep: Sleep = asyncio.sleep) -> None:
         self.function = function
+        self._sleep = sleep
 
     async def repeat(self, calls: int) -> None:
         """Make so many calls, collecting garbage every hundred, then let callbacks that are due run."""
@@ -65,11 +68,11 @@ class AwaitingCaller:
                 await function()
             quiet.collect()
         for _ in range(3):  # a finished task's callbacks run in the loop's next turn, and may schedule more
-            await asyncio.sleep(0)
+            await self._sleep(0)
 
     async def pause(self, seconds: float) -> None:
         """Let the loop run, so that tasks and transports can end."""
-        await asyncio.sleep(seconds)
+        await self._sleep(seconds)
 
 
 def drive(function: Callable[[], object], check: Callable[[Caller], Coroutine[object, None, Result]]) -> Result:
@@ -82,19 +85,16 @@ def drive(function: Callable[[], object], check: Callable[[Caller], Coroutine[ob
             loop already runs in this thread.
     """
     first = function()
-    if inspect.isgenerator(first) or inspect.isasyncgen(first):
-        raise NotMeasuredError(
-            "the callable returned a generator, so nothing of its body ran; pass one that exhausts it: lambda: list(f())"
-        )
+    _refuse_generator(first)
     if not inspect.isawaitable(first):
         del first
-        return _finish(check(PlainCaller(function)))
-    if _loop_runs():
+        return finish(check(PlainCaller(function)))
+    if running_sleep() is not None:
         if inspect.iscoroutine(first):
             first.close()
         raise NotMeasuredError(
-            "an awaitable cannot be driven while an event loop runs in this thread; call assert_no_leaks from a plain test "
-            "function (def, not async def): it awaits every call on a loop of its own"
+            "an awaitable cannot be driven by assert_no_leaks while an event loop runs in this thread; in an async def test: "
+            "await leakguard.assert_no_leaks_async(...)"
         )
 
     async def awaited(first: Awaitable[object]) -> Result:
@@ -107,17 +107,54 @@ def drive(function: Callable[[], object], check: Callable[[Caller], Coroutine[ob
         return runner.run(awaited(first))
 
 
-def _loop_runs() -> bool:
+async def drive_here(
+    function: Callable[[], object], check: Callable[[Caller], Coroutine[object, None, Result]]
+) -> Result:
+    """Do as ``drive`` does, inside the loop of asyncio or trio that runs already, and await each call on it.
+
+    Raises:
+        NotMeasuredError: for a generator function.
+    """
+    first = function()
+    _refuse_generator(first)
+    if not inspect.isawaitable(first):
+        del first
+        return await check(PlainCaller(function))
+    await first
+    del first
+    sleep = running_sleep() or asyncio.sleep
+    return await check(AwaitingCaller(typing.cast("Callable[[], Awaitable[object]]", function), sleep))
+
+
+def running_sleep() -> Sleep | None:
+    """Return how one sleeps on the loop that runs in this thread, asyncio's or trio's; ``None`` when none runs."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        pass
+    else:
+        return asyncio.sleep
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return None
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return None
+    return typing.cast("Sleep", trio.sleep)
 
 
-def _finish(work: Coroutine[object, None, Result]) -> Result:
+def finish(work: Coroutine[object, None, Result]) -> Result:
+    """Run a coroutine that never suspends to its end."""
     try:
         work.send(None)
     except StopIteration as stop:
         return typing.cast("Result", stop.value)
     raise AssertionError("a plain caller never suspends")
+
+
+def _refuse_generator(first: object) -> None:
+    if inspect.isgenerator(first) or inspect.isasyncgen(first):
+        raise NotMeasuredError(
+            "the callable returned a generator, so nothing of its body ran; pass one that exhausts it: lambda: list(f())"
+        )

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import time
+import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from leakguard.config import Config
 from leakguard.detection.finding import compose, join
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.errors import ConfigError, LeaksFoundError, NotMeasuredError
 from leakguard.records import Finding
 from leakguard.testing import quiet
-from leakguard.testing.caller import Caller, drive
+from leakguard.testing.caller import Caller, drive, drive_here
+from leakguard.testing.demand import Demand, Texts, demand
+from leakguard.testing.freezing import FREEZER
 from leakguard.testing.measuring import Measurement, measure
 from leakguard.testing.message import tell
 from leakguard.testing.suspects import filling, relate, suspect
+from leakguard.testing.tempfiles import FILES
+from leakguard.testing.warned import Warned
 
 MOST_FILLING = 50
 """Calls, in multiples of n, spent on filling containers of known bound before measuring again."""
+
+
+class Options(typing.TypedDict, total=False):
+    """The options of a leak test; ``demand`` says what each one means."""
+
+    n: int
+    ignore: Texts
+    ignore_type: Texts
+    ignore_holder: Texts
+    ignore_site: Texts
+    kinds: Texts
+    known_leaks: Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,72 +45,72 @@ class Judged:
     measurement: Measurement
     findings: tuple[Finding, ...] = ()
     why: str | None = None
+    demand: Demand = dataclasses.field(default_factory=Demand)
+    seconds: float = 0.0
 
     @property
     def unforgiven(self) -> tuple[Finding, ...]:
         """The findings that no rule and no known leak accounts for."""
         return tuple(finding for finding in self.findings if finding.known is None)
 
-
-class LeakChecker:
-    """What the pytest fixture ``leakguard`` gives to a test."""
-
-    def assert_no_leaks(self, function: Callable[[], object], *, n: int = 100, ignore: Iterable[str] = ()) -> None:
-        """Fail when ``function`` leaks: Python objects, C heap, threads, asyncio tasks or descriptors.
-
-        It is called once as it is, n times to warm up, and then 5 n to 11 n times between collections, judged by the rate
-        law (``leakguard.detection.rate_law``): caches up to about 10 n entries pass, leaks down to about one in n calls are
-        found. What grows unclearly takes more, at worst 166 n calls. While it measures, automatic garbage collection is off and
-        what the function prints, warns and logs goes nowhere.
-
-        Args:
-            function: takes no argument; what it returns is dropped, an awaitable (of a coroutine function, or a lambda
-                around one) is awaited first, all of them on one event loop.
-            n: calls per round. 100 is quick; 500 sees rarer leaks and acquits larger caches.
-            ignore: what is known and accepted: ``"holder:app.cache.*"``, ``"type:app.Session"``, ``"site:vendor/*"``.
-
-        Raises:
-            LeaksFoundError: it leaks; the message says what, how much per call, held by whom, allocated where.
-            NotMeasuredError: it could not be measured: a generator function, an awaitable while a loop already runs here.
-            ConfigError: ``n`` or a rule of ``ignore`` is not one.
-        """
-        __tracebackhide__ = True
-        try:
-            judged = check(function, n=n, ignore=ignore)
-        except (ConfigError, NotMeasuredError) as error:
-            raise error.with_traceback(None) from None  # the test's own line is all there is to see
-        if judged.unforgiven:
-            raise LeaksFoundError(tell(judged.measurement, judged.unforgiven, judged.why))
+    def message(self, forgive: str = "assert_no_leaks(..., ignore=[{}])") -> str:
+        """Return the whole story of what is not forgiven; ``forgive`` says where rules go, ``{}`` stands for them."""
+        return tell(self.measurement, self.unforgiven, self.why, forgive)
 
 
-def check(function: Callable[[], object], *, n: int = 100, ignore: Iterable[str] = ()) -> Judged:
+def check(function: Callable[[], object], wanted: Demand | None = None, **options: typing.Unpack[Options]) -> Judged:
     """Measure and judge ``function`` as ``LeakChecker.assert_no_leaks`` does, and return the outcome.
 
     Raises:
         NotMeasuredError: it could not be measured.
-        ConfigError: ``n`` or a rule of ``ignore`` is not one.
+        ConfigError: an option has a value that it cannot have.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ConfigError("n", "must be a whole number of at least 1", n, "n=100")
-    rules = ignore if isinstance(ignore, str) else list(ignore)
-    forgiveness = Forgiveness(Config.load(ignore=rules or None).ignore)
+    return drive(function, _judgement(wanted or demand(**options)))
+
+
+async def check_here(
+    function: Callable[[], object], wanted: Demand | None = None, **options: typing.Unpack[Options]
+) -> Judged:
+    """Do as ``check`` does, on the event loop of asyncio or trio that runs already."""
+    return await drive_here(function, _judgement(wanted or demand(**options)))
+
+
+def _judgement(wanted: Demand) -> Callable[[Caller], typing.Coroutine[object, None, Judged]]:
+    forgiveness = wanted.forgiveness
 
     async def judge(caller: Caller) -> Judged:
-        with quiet.silence(), quiet.roomy():
-            return await _judge(caller, n, forgiveness)
+        began = time.perf_counter()
+        warned = Warned()
+        with FILES, FREEZER.lifted(), quiet.silence(), quiet.roomy():
+            if "warnings" in wanted.kinds:
+                warned.listen()
+            judged = await _judge(caller, wanted, forgiveness)
+        raised = tuple(
+            compose(suspicion, None, {}, forgiveness) for suspicion in warned.suspicions(judged.measurement.calls)
+        )
+        return dataclasses.replace(
+            judged, findings=judged.findings + raised, demand=wanted, seconds=time.perf_counter() - began
+        )
 
-    return drive(function, judge)
+    return judge
 
 
-async def _judge(caller: Caller, n: int, forgiveness: Forgiveness) -> Judged:
-    measurement = await measure(caller, n)
+async def _measure(caller: Caller, wanted: Demand) -> Measurement:
+    """Measure, and leave out what is of no kind that is asked for."""
+    measurement = await measure(caller, wanted.n)
+    asked = tuple(name for name in measurement.leaks if name in wanted.quantities)
+    return dataclasses.replace(measurement, leaks=asked)
+
+
+async def _judge(caller: Caller, wanted: Demand, forgiveness: Forgiveness) -> Judged:
+    measurement = await _measure(caller, wanted)
     if not measurement.leaks:
         return Judged(measurement)
     judged, missing = await _explain(caller, measurement, forgiveness)
-    if not 0 < missing <= MOST_FILLING * n:
+    if not 0 < missing <= MOST_FILLING * wanted.n:
         return judged
     await caller.repeat(missing)
-    again = await measure(caller, n)
+    again = await _measure(caller, wanted)
     again = dataclasses.replace(again, calls=measurement.calls + missing + again.calls)
     if not again.leaks:
         return Judged(again)
@@ -123,3 +140,18 @@ async def _explain(caller: Caller, measurement: Measurement, forgiveness: Forgiv
 def _run_length(measurement: Measurement) -> int:
     """Return as many calls as the rounds in which everything that leaks was seen to grow every time."""
     return max(measurement.attempts[name].calls for name in measurement.leaks)
+
+
+def raise_for(judged: Judged, forgive: str = "assert_no_leaks(..., ignore=[{}])") -> None:
+    """Raise when something leaks that is not forgiven.
+
+    Raises:
+        LeaksFoundError: with the whole story.
+    """
+    __tracebackhide__ = True
+    if judged.unforgiven:
+        raise LeaksFoundError(judged.message(forgive))
+
+
+USAGE_ERRORS = (ConfigError, NotMeasuredError)
+"""What a leak test raises about itself; the test's own line is all there is to see of it."""

@@ -39,12 +39,16 @@ def tell(
     parts = [_story(finding, why) for finding in shown]
     if more > 0:
         parts.append(f"...and {words.plural(more, 'finding')} more")
-    parts.append(_measured(measurement))
+    if measurement.leaks:
+        parts.append(_measured(measurement))
     parts.append(f"{rate_law.contract(measurement.n)}; {words.plural(measurement.calls, 'call')} were made")
-    forgiving = ", ".join(f'"{rule}"' for finding in shown if (rule := _rule(finding)) is not None)
-    if forgiving:
-        parts.append(f"if it is meant to stay, forgive it by name: {forgive.format(forgiving)}")
-    return "\n\n".join(parts)
+    return "\n\n".join(parts + ending(shown, forgive))
+
+
+def ending(findings: Sequence[Finding], forgive: str) -> list[str]:
+    """Return the last part of a message, how to forgive the findings by name; nothing when they have no names."""
+    rules = ", ".join(f'"{rule}"' for finding in findings if (rule := _rule(finding)) is not None)
+    return [f"if it is meant to stay, forgive it by name: {forgive.format(rules)}"] if rules else []
 
 
 def sentence(finding: Finding) -> str:

@@ -37,6 +37,14 @@ def _children_by_psutil() -> frozenset[int]:
         return frozenset()
 
 
+def open_descriptors() -> int:
+    """Return how many descriptors are open, 0 where that cannot be known. 5 microseconds and 0.2 for each."""
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - as above; 1 is the listing's own
+    except OSError:
+        return 0
+
+
 def descriptors() -> dict[int, tuple[int, int]]:
     """Return the open descriptors with the identity of what each leads to; empty where that cannot be known."""
     found: dict[int, tuple[int, int]] = {}

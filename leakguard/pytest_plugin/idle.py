@@ -1,0 +1,268 @@
+"""``pytest --leakguard``: every test is judged cheaply, and only a suspected one is repeated and judged by the rate law.
+
+Between two tests the heap is frozen, so that what a test leaves behind can be told from what was there; that costs tens of
+microseconds per test. A suspicion is what is more after the test's function-scope fixtures were torn down. It must recur when
+the test is repeated whole: what is only set up once (a cache, a lazy import, a pool) does not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import time
+import typing
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import pytest
+
+from leakguard.errors import LeakGuardError
+from leakguard.pytest_plugin import options, outcome
+from leakguard.pytest_plugin.tasks import Leftover
+from leakguard.pytest_plugin.whole import Whole
+from leakguard.testing import quiet, resources
+from leakguard.testing.checker import Judged, check
+from leakguard.testing.fixture import joined
+from leakguard.testing.freezing import FREEZER
+from leakguard.testing.survivors import survivors
+from leakguard.testing.tempfiles import FILES
+
+SCREENS = 3
+"""Whole repetitions that a suspicion has to survive, the last two without a break, before the rate law is asked."""
+
+LEAST_N = 10
+"""Calls per round at least; a test too slow for that is told as suspected and not judged."""
+
+_CALLS = 12  # what the rate law takes for a plain leak, in multiples of n
+_LARGE = 2000  # blocks: what a test leaves of plain objects is suspicious above this, in a repetition above a quarter
+_LET_GO = 100_000  # objects frozen since the last full collection, after which garbage among them is let go
+_PAUSES = (0.001, 0.004, 0.015, 0.04)
+
+_ENDINGS = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)  # no Exceptions
+
+try:
+    from _pytest.logging import caplog_records_key
+except ImportError:  # another pytest keeps it elsewhere
+    caplog_records_key = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many there are at one moment, beside objects."""
+
+    threads: int
+    descriptors: int
+    processes: int
+    files: int
+    blocks: int
+
+    @staticmethod
+    def now() -> Counts:
+        """Return the present; some 40 microseconds."""
+        return Counts(
+            threading.active_count(),
+            resources.open_descriptors(),
+            len(resources.children()),
+            FILES.left(),
+            sys.getallocatedblocks(),
+        )
+
+    def more_than(self, other: Counts) -> set[str]:
+        """Return the names of what is more."""
+        return {name for name in _RESOURCES if getattr(self, name) > getattr(other, name)}
+
+
+_RESOURCES = ("threads", "descriptors", "processes", "files")
+
+
+class Idle:
+    """Watches every test of one process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._kinds = frozenset(joined(options.usual(config), {}).kinds)
+        self._before: Counts | None = None
+        self._passed = False
+        self._leftover: Leftover | None = None
+        self._seconds = 0.0
+        self._frozen_since = 0
+        FILES.__enter__()
+
+    def pytest_sessionstart(self) -> None:
+        """Freeze what the start of the session made, unless the application freezes itself."""
+        FREEZER.begin()
+
+    def pytest_sessionfinish(self) -> None:
+        """Give everything back."""
+        FREEZER.end()
+        FILES.__exit__()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self) -> Generator[None, object, object]:
+        """Note what there is before the test."""
+        began = time.perf_counter()
+        self._passed, self._leftover = False, None
+        self._freeze()
+        self._before = Counts.now()
+        self._seconds = time.perf_counter() - began
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Let an asynchronous body tell which tasks it leaves on its loop, which ends with the test."""
+        if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj) or _examples(item):
+            return (yield)
+        original = item.obj
+        self._leftover = Leftover()
+        item.obj = self._leftover.around(original)
+        try:
+            return (yield)
+        finally:
+            item.obj = original
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note whether the test passed, and send along what watching it cost."""
+        report = yield
+        if report.when == "call":
+            self._passed = report.passed and not hasattr(report, "wasxfail")
+        if report.when == "teardown":
+            told = getattr(report, "leakguard", None) or {"outcomes": [], "leaked": False}
+            report.leakguard = {**told, "idle": self._seconds}  # type: ignore[attr-defined]
+        return report
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Tear the test's own fixtures down, judge what is left, then let pytest tear down the rest."""
+        failure: BaseException | None = None
+        message: str | None = None
+        state: typing.Any = item.session._setupstate
+        try:
+            state.teardown_exact(item.parent)
+        except (Exception, *_ENDINGS) as error:
+            failure = error
+        if failure is None and self._passed:
+            message = self._judge(item)
+        result = yield
+        if failure is not None:
+            raise failure
+        if message is not None:
+            pytest.fail(message, pytrace=False)
+        return result
+
+    def _freeze(self) -> None:
+        if not FREEZER.active:
+            return
+        if self._frozen_since > _LET_GO:
+            self._frozen_since = 0
+            with FREEZER.lifted():
+                quiet.collect()
+        else:
+            FREEZER.again()
+
+    def _judge(self, item: pytest.Item) -> str | None:
+        began = time.perf_counter()
+        _forget(item)
+        suspected = self._suspicions(item, self._before, _LARGE)
+        self._seconds += time.perf_counter() - began
+        if not suspected:
+            return None
+        try:
+            judged = self._repeat(item, suspected)
+        except LeakGuardError as error:
+            self._unjudged(item, suspected, str(error))
+            return None
+        except (Exception, *_ENDINGS) as error:
+            self._unjudged(item, suspected, f"it passed once and ended in {type(error).__name__} when repeated")
+            return None
+        finally:
+            self._repeated = time.perf_counter() - began
+        if judged is None or not judged.findings:
+            return None
+        message = judged.message("leakguard_ignore = {}") if judged.unforgiven else None
+        outcome.record(item, judged, "suite", message)
+        return message
+
+    def _suspicions(self, item: pytest.Item, before: Counts | None, large: int) -> set[str]:
+        """Return what is more than before, and which classes have objects that were not there."""
+        if before is None:
+            return set()
+        quiet.collect()
+        after = Counts.now()
+        more = after.more_than(before)
+        for pause in _PAUSES if more else ():
+            time.sleep(pause)
+            after = Counts.now()
+            more = after.more_than(before)
+            if not more:
+                break
+        suspected = {name for name in more if name in self._kinds}
+        if self._leftover is not None and self._leftover.sites and "tasks" in self._kinds:
+            suspected.add("tasks")
+        if "memory" in self._kinds:
+            if after.blocks - before.blocks > large:
+                suspected.add("blocks")
+            if FREEZER.active:
+                suspected |= self._born(item)
+        return suspected
+
+    def _born(self, item: pytest.Item) -> set[str]:
+        cls = getattr(item, "cls", None)
+        born = survivors((cls,) if cls is not None else ())
+        self._frozen_since += sum(born.objects.values())
+        return {f"request {name}" for name in born.requests} | {f"object {name}" for name in born.objects}
+
+    def _repeat(self, item: pytest.Item, suspected: set[str]) -> Judged | None:
+        """Repeat the test whole: a few times to see whether the suspicion recurs, then as the rate law wants it."""
+        if not isinstance(item, pytest.Function) or _examples(item):
+            raise LeakGuardError("only a test function, and no hypothesis test, can be repeated as it was")
+        whole = Whole(item)
+        recurring = suspected
+        with quiet.silence():
+            for screen in range(SCREENS):
+                self._freeze()
+                before, self._leftover = Counts.now(), self._leftover and Leftover()
+                began = time.perf_counter()
+                whole.run(self._leftover)
+                took = time.perf_counter() - began
+                now = self._suspicions(item, before, _LARGE // 4)
+                recurring = now if screen < 1 else recurring & now
+                if not recurring:
+                    return None
+        wanted = joined(options.usual(self._config), {})
+        calls = int(options.budget(self._config) / (took * _CALLS)) if took else wanted.n
+        if calls < LEAST_N:
+            raise LeakGuardError(f"one run takes {took:.2f} s, too long to be repeated; raise leakguard_budget")
+        wanted = joined({**options.usual(self._config), "n": min(wanted.n, calls)}, {})
+        tasks = self._leftover.judged(wanted, took) if self._leftover is not None else None
+        if tasks is not None:
+            return tasks
+        return check(lambda: whole.run(None), wanted)
+
+    def _unjudged(self, item: pytest.Item, suspected: set[str], why: str) -> None:
+        told = {
+            "by": "suite",
+            "n": 0,
+            "calls": 0,
+            "seconds": 0.0,
+            "findings": [],
+            "rules": [],
+            "used": [],
+            "message": None,
+        }
+        said = ", ".join(sorted(suspected)[:3]) + (", …" if len(suspected) > 3 else "")
+        outcome.add(item, {**told, "unjudged": f"{said}: {why}"})
+
+
+def _examples(item: pytest.Function) -> bool:
+    return bool(getattr(item.obj, "is_hypothesis_test", False))
+
+
+def _forget(item: pytest.Item) -> None:
+    """Let go of what pytest keeps of a test until its teardown ends: fixtures' values and log records."""
+    if isinstance(item, pytest.Function):
+        item.funcargs = {}
+    if caplog_records_key is not None:
+        for records in item.stash.get(caplog_records_key, {}).values():
+            records.clear()
