@@ -19,6 +19,7 @@ from leakguard.check.request import Request, parse_line
 from leakguard.check.requests_file import read_requests
 from leakguard.check.telling import render
 from leakguard.cli.journals import Duration, chosen, open_story
+from leakguard.cli.kinds import FilePath
 from leakguard.cli.output import emit, look
 from leakguard.config import Config
 from leakguard.detection import words
@@ -35,7 +36,7 @@ EVERY = 0.2  # seconds between two lines of progress
 @click.option(
     "--requests",
     "file",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="What to request: a JSON list of {method, path, headers, body | body_base64 | body_json}, or a HAR archive of a "
     "browser. The list is one round trip. {n} in a path, header or body is a number that rises.",
@@ -65,7 +66,7 @@ EVERY = 0.2  # seconds between two lines of progress
 @click.option("--errors-expected", is_flag=True, help="Requests that are answered 500 every time count as measured.")
 @click.option("--ignore", multiple=True, metavar="RULE", help="Accept, such as 'holder:app.cache.*'; repeatable.")
 @click.option("--finding", "fingerprint", metavar="FINGERPRINT", help="Reproduce this finding; its beginning will do.")
-@click.option("--journal", type=click.Path(path_type=Path), metavar="PATH", help="Where the finding is remembered.")
+@click.option("--journal", type=FilePath(), metavar="PATH", help="Where the finding is remembered.")
 @click.option(
     "--fail-on",
     multiple=True,

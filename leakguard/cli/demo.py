@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from leakguard.cli.kinds import FilePath
 from leakguard.cli.output import emit, look
 from leakguard.demo import output
 from leakguard.demo.progress import Progress
@@ -20,7 +21,7 @@ from leakguard.demo.run import SECONDS, find_app, run
 @click.option(
     "--app",
     "directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FilePath(directory=True),
     help="Directory with another app.py to drive; it must have the game server's routes.",
 )
 @click.option(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from leakguard.cli.kinds import FilePath, Kind
 from leakguard.cli.progress import Progress
 from leakguard.config import Config
 from leakguard.errors import JournalError, NotMeasuredError
@@ -25,7 +26,7 @@ FIRST = (
 )
 
 
-class Duration(click.ParamType[float]):
+class Duration(Kind):
     """A duration such as ``2h``; becomes seconds."""
 
     name = "duration"
@@ -45,7 +46,7 @@ journal_option = click.option(
     "--journal",
     "path",
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="The journal to read. Default: LEAKGUARD_JOURNAL, else the one in your state directory.",
 )
 since_option = click.option(

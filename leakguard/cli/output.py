@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from leakguard.cli.kinds import FilePath
 from leakguard.reports.formats import WIDTH, Look
 from leakguard.reports.style import encodable
 
@@ -37,7 +38,7 @@ def emit(text: str) -> None:
 output_option = click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="Write to a file instead of stdout. A file that is there already is kept, unless --force is given.",
 )
