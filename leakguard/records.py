@@ -377,6 +377,14 @@ def decode(cls: type[_Record], data: object) -> _Record:
         raise ValueError(f"not a {cls.__name__}: {error}") from error
 
 
+def _counts(data: typing.Any) -> dict[int, int]:
+    """Return the counts of a sketch, checked at the speed of C: most of a journal is counts."""
+    counts = {int(name): count for name, count in data.items()}
+    if not set(map(type, counts.values())) <= {int, bool}:
+        raise TypeError("a count is not a whole number")
+    return counts
+
+
 @functools.cache
 def _decoder(hint: typing.Any) -> typing.Callable[[typing.Any], object]:
     """Return the function that decodes values of one type; made once, for a journal holds millions of them."""
@@ -405,6 +413,8 @@ def _decoder(hint: typing.Any) -> typing.Callable[[typing.Any], object]:
 
         return gather
     if origin is Mapping:
+        if arguments == (int, int):
+            return _counts
         key, value = arguments[0], _decoder(arguments[1])
         return lambda data: {key(name): value(item) for name, item in data.items()}
     if hint is float or (isinstance(hint, type) and issubclass(hint, enum.Enum)):

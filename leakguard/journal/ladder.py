@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import sqlite3
 
+from leakguard.journal import windows
 from leakguard.journal.schema import MAX_TIER, WINDOWS_PER_TIER
 from leakguard.probes import latency
-from leakguard.records import LoopLoad, Pauses, RouteCount, Window, decode, encode
+from leakguard.records import LoopLoad, Pauses, RouteCount, Window, decode
 
 
 def climb(connection: sqlite3.Connection, boot: str) -> None:
@@ -36,7 +37,7 @@ def _merge_oldest(connection: sqlite3.Connection, boot: str, tier: int) -> None:
         return  # a row that nobody can read must not keep all others from being written
     connection.execute(
         "UPDATE window SET tier = ?, payload = ? WHERE id = ?",
-        (tier + 1, json.dumps(encode(merged), separators=(",", ":")), newer),
+        (tier + 1, windows.write(merged), newer),
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from leakguard.errors import JournalError
-from leakguard.journal import files, forks, ladder, schema
+from leakguard.journal import files, forks, ladder, schema, windows
 from leakguard.records import Cost, Failure, Finding, Recycle, Relief, Status, Window, Worker, decode, encode
 
 MAX_WAITING = 64  # entries that wait for a better moment, about ten minutes of windows
@@ -69,7 +69,7 @@ class SqliteJournal:
 
     def window(self, window: Window) -> None:
         """Write down one closed window; older ones are merged (see ``ladder``)."""
-        self._submit(lambda: [(schema.WINDOW, (self._boot(), window.closed, _text(window)))])
+        self._submit(lambda: [(schema.WINDOW, (self._boot(), window.closed, windows.write(window)))])
 
     def finding(self, finding: Finding) -> None:
         """Write down a finding as it stands now; this worker's own of the same fingerprint is replaced."""

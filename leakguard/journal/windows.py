@@ -1,22 +1,30 @@
-"""Windows out of a journal, added up while they are read: a week of eight workers is millions of figures.
+"""Windows as rows of a journal, added up while they are read: a week of eight workers is millions of figures.
 
 A story keeps each window with its routes added up into one, ``(all)``, and the totals of each route over all windows. Only
-the last window of each worker keeps its routes apart: what is alive now is asked per route.
+the last window of each worker keeps its routes apart: what is alive now is asked per route. A row brings that sum along, so
+that the reader need not make it.
 """
 
 from __future__ import annotations
 
 import json
 import typing
+from collections import defaultdict
 from collections.abc import Iterable
 
 from leakguard.journal.part import WHOLE, Part
 from leakguard.probes import latency
-from leakguard.records import RouteCount, Sketch, Window, decode
+from leakguard.records import RouteCount, Sketch, Window, decode, encode
 
 ALL = "(all)"
 
 _Row = dict[str, typing.Any]
+
+
+def write(window: Window) -> str:
+    """Return the row of a window: the record, and its routes added up."""
+    row = typing.cast("_Row", encode(window))
+    return json.dumps({**row, "all": _together(row["routes"])}, separators=(",", ":"))
 
 
 class Windows:
@@ -31,25 +39,25 @@ class Windows:
         self._wanted: dict[str, bool] = {}
         self._windows: dict[str, list[Window]] = {}
         self._last: dict[str, list[_Row]] = {}
-        self._totals: dict[str, _Total] = {}
+        self._totals: dict[str, _Total] = defaultdict(_Total)
 
     def add(self, boot: str, payload: str) -> None:
         """Take in one window of a worker, later than those before; about 0.1 ms for a dozen routes.
 
         Raises:
-            ValueError: when it cannot be understood; then nothing of it is kept.
+            ValueError: when it cannot be understood; then it is left out.
         """
         try:
             row = json.loads(payload)
-            routes = [route for route in row.pop("routes", ()) if self._wants(route["route"])]
-            together = _Total()
+            every = row.pop("routes", [])
+            routes = [route for route in every if self._wants(route["route"])]
+            together = row.pop("all", None) if len(routes) == len(every) else None
+            row["routes"] = [together or _together(routes)] if routes else []
+            window = decode(Window, row)
             for route in routes:
-                together.add(route)
-            window = decode(Window, {**row, "routes": [together.row(ALL)] if routes else []})
+                self._totals[route["route"]].add(route)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a window: {error}") from error
-        for route in routes:
-            self._totals.setdefault(route["route"], _Total()).add(route)
         self._windows.setdefault(boot, []).append(window)
         self._last[boot] = routes
 
@@ -90,6 +98,13 @@ def totals(windows: Iterable[Window]) -> tuple[RouteCount, ...]:
     )
 
 
+def _together(routes: Iterable[_Row]) -> _Row:
+    together = _Total()
+    for route in routes:
+        together.add(route)
+    return together.row(ALL)
+
+
 class _Total:
     """Figures of one route, or of all, added up from rows of JSON: bucket numbers stay texts until the end."""
 
@@ -97,21 +112,20 @@ class _Total:
 
     def __init__(self) -> None:
         self.counted = [0, 0, 0, 0]
-        self.buckets: dict[str, int] = {}
-        self.causes: dict[str, int] = {}
+        self.buckets: dict[str, int] = defaultdict(int)
+        self.causes: dict[str, int] = defaultdict(int)
         self.longest = 0.0
 
     def add(self, route: _Row) -> None:
-        get = route.get
         for place, name in enumerate(("count", "errors", "retained", "gc_debt")):
-            self.counted[place] += get(name, 0)
-        sketch = get("sketch") or {}
+            self.counted[place] += route.get(name, 0)
+        sketch = route.get("sketch") or {}
         buckets = self.buckets
         for number, count in sketch.get("buckets", {}).items():
-            buckets[number] = buckets.get(number, 0) + count
+            buckets[number] += count
         self.longest = max(self.longest, sketch.get("max_ms", 0.0))
-        for cause, count in (get("retained_by_failure") or {}).items():
-            self.causes[cause] = self.causes.get(cause, 0) + count
+        for cause, count in (route.get("retained_by_failure") or {}).items():
+            self.causes[cause] += count
 
     def row(self, route: str) -> _Row:
         count, errors, retained, gc_debt = self.counted

@@ -44,10 +44,13 @@ def sketch(times_ms: Iterable[float]) -> Sketch:
 
 
 def merge(sketches: Iterable[Sketch]) -> Sketch:
-    """Return one sketch with the counts of all ``sketches``."""
+    """Return one sketch with the counts of all ``sketches``; a single one as it is."""
+    every = tuple(sketches)
+    if len(every) == 1:
+        return every[0]
     buckets: dict[int, int] = {}
     longest = 0.0
-    for each in sketches:
+    for each in every:
         for number, count in each.buckets.items():
             buckets[number] = buckets.get(number, 0) + count
         longest = max(longest, each.max_ms)
