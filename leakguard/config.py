@@ -129,8 +129,8 @@ def _count(value: str | int) -> int:
 
 
 def _token(value: str) -> str:
-    token = str(value).strip()
-    if len(token) < SHORTEST_TOKEN or not token.isprintable():
+    token = value.strip()  # whatever is no text has none
+    if isinstance(value, bytes) or len(token) < SHORTEST_TOKEN or not token.isprintable():
         raise ValueError("too short")
     return token
 
@@ -285,8 +285,8 @@ OPTIONS: tuple[Option, ...] = (
         "page_token",
         _token,
         None,
-        f"must have at least {SHORTEST_TOKEN} characters",
-        "page_token=secrets.token_urlsafe(), kept where the app keeps its secrets",
+        f"must be a secret of at least {SHORTEST_TOKEN} characters",
+        "page_token='a-long-random-secret'",
         "What a visitor of the page must know. Given to the ASGI middleware, it turns on the page at `/_leakguard`; `leakguard "
         "serve` asks for it, too. Unset: there is no page.",
         secret=True,

@@ -68,15 +68,15 @@ class LeakGuardMiddleware:
         if scope["type"] != "http" or KEY in scope or not self._armed:
             await self._pass(scope, receive, send)
             return
-        if self._page is not None and self._page.owns(scope):
-            await self._page.at_path(scope, receive, send)
-            return
         guard = self._guard
         if guard is None or not guard.is_ready:  # no lifespan, or one that the app does not support
             guard = self._meet_guard()
             guard.ready()
         if self._readiness is not None and scope["path"] == self._readiness:
             await answer_asgi(guard, scope, send)
+            return
+        if self._page is not None and self._page.owns(scope):
+            await self._page.at_path(scope, receive, _closing(guard, scope, send))
             return
         requests = guard.requests
         passage = Passage(scope, time.perf_counter())
@@ -165,6 +165,17 @@ class LeakGuardMiddleware:
                     raise
             finally:
                 guard.requests.websockets -= 1
+
+
+def _closing(guard: Guard, scope: Scope, send: Send) -> Send:
+    """Return a ``send`` that ends the connection while the worker leaves: whoever watches goes on at its successor."""
+
+    async def closing_send(message: Message) -> None:
+        if message["type"] == "http.response.start" and guard.drain.closing:
+            message = {**message, "headers": close_asgi(scope, message.get("headers", ()))}
+        await send(message)
+
+    return closing_send
 
 
 async def _answer_timeout(passage: Passage, send: Send) -> None:

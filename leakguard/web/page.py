@@ -64,7 +64,6 @@ class Page:
     def __init__(self, config: Config) -> None:
         self._door = Door(config.page_token) if config.page_token is not None else None
         self._pictures = Pictures(config.journal)
-        self._others = {getattr(config, "readiness_path", None)}
         if self._door is None:
             log.info("leakguard: the page is off: set LEAKGUARD_PAGE_TOKEN to turn it on")
 
@@ -74,7 +73,7 @@ class Page:
         if PATH not in path:  # nearly always
             return False
         rest = path.removeprefix(scope.get("root_path", ""))
-        return (rest == PATH or rest.startswith(f"{PATH}/")) and rest not in self._others
+        return rest == PATH or rest.startswith(f"{PATH}/")
 
     async def at_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that ``owns`` says is ours."""

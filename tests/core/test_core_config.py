@@ -32,6 +32,7 @@ RIGHT = {
     "ignore": ("holder:app.cache.*, route:GET /health", ("holder:app.cache.*", "route:GET /health")),
     "stuck_after": ("1h", 3600.0),
     "abandon_after": ("5 min", 300.0),
+    "page_token": ("correct horse battery staple", "correct horse battery staple"),
 }
 
 WRONG = {
@@ -51,6 +52,7 @@ WRONG = {
     "ignore": ["app.cache", "type:", "colour:red", [5], 5, [None]],
     "stuck_after": ["0", 0, "ages"],
     "abandon_after": ["0", 0, "ages"],
+    "page_token": ["hunter2", "", 10**20, ["sixteen characters"], b"sixteen characters", "x" * 20 + "\n" + "y"],
 }
 CASES = [(option, value) for option in OPTIONS for value in WRONG[option.name]]
 
@@ -79,12 +81,22 @@ def test_argument_over_environment_over_default(option):
     assert default.sources[option.name] == "default"
     assert getattr(from_environment, option.name) == value
     assert from_environment.sources[option.name] == f"environment {option.variable}"
-    other = {"level": "paranoid", "recycle": "none", "ignore": ["type:x"], "journal": "off"}.get(option.name, "16d")
+    others = {
+        "level": "paranoid",
+        "recycle": "none",
+        "drain_on_term": True,
+        "readiness_path": "/other",
+        "ignore": ["type:x"],
+        "journal": "off",
+        "page_token": "another secret of many words",
+    }
+    other = others.get(option.name, "16d")
     if option.name in {"ceiling", "hard_ceiling", "daily_cap"}:
         other = 999_999_999
     from_argument = load({option.variable: text}, **{option.name: other})
     assert from_argument.sources[option.name] == "argument"
-    assert getattr(from_argument, option.name) not in {value, getattr(default, option.name)} or option.name == "journal"
+    seen = {value} if option.name == "drain_on_term" else {value, getattr(default, option.name)}
+    assert getattr(from_argument, option.name) not in seen or option.name == "journal"
     assert from_argument.journal is None or option.name != "journal"
 
 
@@ -117,7 +129,7 @@ def test_a_wrong_variable_is_told_by_its_own_name(option, value):
     with pytest.raises(ConfigError) as caught:
         load({option.variable: value})
     check_message(caught.value, option, option.variable)
-    assert repr(value)[:100] in str(caught.value)
+    assert (repr(value)[:100] in str(caught.value)) != option.secret
 
 
 def check_message(error, option, name):

@@ -56,7 +56,7 @@ def test_an_allowance_is_bounded_and_comes_back(monkeypatch):
 
 def test_the_token_is_long_and_never_shown():
     """A token that could be guessed is refused; neither the error nor ``leakguard config`` nor a repr shows a token."""
-    with pytest.raises(ConfigError, match="at least 16 characters") as caught:
+    with pytest.raises(ConfigError, match="a secret of at least 16 characters") as caught:
         Config.load(page_token="hunter2")
     assert "hunter2" not in str(caught.value)
     config = Config.load(page_token=TOKEN)
