@@ -19,7 +19,9 @@ _HOMES = {
     "LeakGuardWSGI": "leakguard.integrations.wsgi",
     "LeaksFoundError": "leakguard.errors",
     "NotMeasuredError": "leakguard.errors",
+    "on_not_ready": "leakguard.recycling.drain",
     "on_pressure": "leakguard.recycling.relief",
+    "ready": "leakguard.guard",
 }
 
 __all__ = [
@@ -32,14 +34,18 @@ __all__ = [
     "LeaksFoundError",
     "NotMeasuredError",
     "__version__",
+    "on_not_ready",
     "on_pressure",
+    "ready",
 ]
 
 if typing.TYPE_CHECKING:
     from leakguard.config import Config
     from leakguard.errors import ConfigError, JournalError, LeakGuardError, LeaksFoundError, NotMeasuredError
+    from leakguard.guard import ready
     from leakguard.integrations.asgi import LeakGuardMiddleware
     from leakguard.integrations.wsgi import LeakGuardWSGI
+    from leakguard.recycling.drain import on_not_ready
     from leakguard.recycling.relief import on_pressure
 
 

@@ -19,7 +19,7 @@ from leakguard.recycling.servers import in_worker
 if typing.TYPE_CHECKING:
     from leakguard.config import Config
 
-__all__ = ["Guard", "has_holders", "in_worker", "introduce", "obtain", "on_fork", "release"]
+__all__ = ["Guard", "has_holders", "in_worker", "introduce", "obtain", "on_fork", "ready", "release"]
 
 
 class Holder(typing.Protocol):
@@ -52,6 +52,15 @@ def introduce() -> None:
         if holder.config.level is not Level.OFF:
             obtain(holder.config).ready()
             return
+
+
+def ready() -> bool:
+    """Return whether this worker wants requests, for a readiness endpoint of the app's own.
+
+    False while it boots, while it leaves and over its hard ceiling; true where no middleware watches, or none yet.
+    """
+    guard = _current
+    return guard is None or guard.drain.ready
 
 
 def has_holders() -> bool:

@@ -53,6 +53,7 @@ class Guard:
             config,
             in_flight=lambda: self.requests.counted_in_flight() + self.requests.websockets,
             rss=self.vitals.process.rss,
+            uss=lambda: self.vitals.process.read(uss=True).uss,
             limit=find_limit,
             on_relief=self._on_relief,
             on_recycle=self._on_recycle,

@@ -45,7 +45,7 @@ class Situation:
 
     ``above`` and ``above_hard`` count the latest readings in a row at or over the marks; ``since_relief`` and
     ``since_recycle`` (of any worker of this server) are ``None`` when there was none; ``today`` counts the recycles of
-    this server's workers in the last 24 hours.
+    this server's workers in the last 24 hours. ``rss`` leaves out ``shared``, this worker's siblings' part of what they share.
     """
 
     rss: int
@@ -61,6 +61,7 @@ class Situation:
     cool_down: float
     today: int
     daily_cap: int
+    shared: int = 0
 
 
 def room(baseline: int) -> int:
@@ -90,7 +91,7 @@ def decide(now: Situation) -> Decision:
         reason = f"{_above(now)}, but {now.today} recycles in 24 h reach daily_cap={now.daily_cap}; only reporting"
         return Decision(Step.HOLD, reason, "daily_cap")
     if now.above_hard >= READINGS:
-        reason = f"RSS of {format_size(now.rss)} over the hard ceiling of {format_size(now.hard)}, {_grown(now)}"
+        reason = f"{_rss(now)} over the hard ceiling of {format_size(now.hard)}, {_grown(now)}"
         return Decision(Step.LEAVE, reason)
     if now.since_recycle is not None and now.since_recycle < now.cool_down:
         rest = format_duration(now.cool_down - now.since_recycle)
@@ -99,7 +100,12 @@ def decide(now: Situation) -> Decision:
 
 
 def _above(now: Situation) -> str:
-    return f"RSS of {format_size(now.rss)} over the ceiling of {format_size(now.soft)}, {_grown(now)}"
+    return f"{_rss(now)} over the ceiling of {format_size(now.soft)}, {_grown(now)}"
+
+
+def _rss(now: Situation) -> str:
+    apart = f", without {format_size(now.shared)} that siblings share," if now.shared else ""
+    return f"RSS of {format_size(now.rss)}{apart}"
 
 
 def _grown(now: Situation) -> str:

@@ -27,7 +27,8 @@ def close_wsgi(
     """Have the server close this connection after the answer, in the form that this server takes; return the headers.
 
     Not through a header where it does harm: gunicorn drops it without a word and waitress answers it with a 500 (both
-    measured). Under gunicorn the response and under waitress the task is told directly; uWSGI and granian take the header;
+    measured). Under gunicorn the response and under waitress the task is told directly; uWSGI, granian and
+    hypercorn take the header;
     under a server that is not known nothing is done. Costs microseconds; call it only while ``Drain.closing``.
     """
     if "gunicorn.socket" in environ:
@@ -40,9 +41,16 @@ def close_wsgi(
         task = _waitress_task()
         if task is not None:
             task.set_close_on_finish()
-    elif "uwsgi.version" in environ or environ.get("SERVER_SOFTWARE") == "Granian":
+    elif _takes_header(environ, start_response):
         return [*(each for each in headers if each[0].lower() != "connection"), ("Connection", "close")]
     return headers
+
+
+def _takes_header(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> bool:
+    if "uwsgi.version" in environ or environ.get("SERVER_SOFTWARE") == "Granian":
+        return True
+    # hypercorn puts no name into the environ; what it is given becomes an ASGI answer.
+    return getattr(start_response, "__module__", None) == "hypercorn.app_wrappers"
 
 
 def _waitress_task() -> Any:

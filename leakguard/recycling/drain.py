@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-
 MOST_CALLBACKS = 64
 
 _Callback = TypeVar("_Callback", bound=Callable[[], object])

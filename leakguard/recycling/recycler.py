@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from leakguard.config import Config
 from leakguard.probes.limits import Limit
@@ -16,6 +15,7 @@ from leakguard.records import Recycle, Relief
 from leakguard.recycling import ceiling, relief, servers
 from leakguard.recycling.ceiling import Decision, Situation, Step
 from leakguard.recycling.drain import Drain
+from leakguard.recycling.gauge import Gauge, Marks
 from leakguard.recycling.handover import Farewell, Handover, Leaving
 from leakguard.recycling.strategies.base import Strategy
 from leakguard.recycling.strategies.choice import choose
@@ -30,14 +30,6 @@ MARKS_PAUSE = 60.0  # the kernel's limit may change under a running container; r
 MOST_NOTES = 64  # different notes told per worker; a rule repeats itself once per change, not per tick
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """The ceilings in bytes."""
-
-    soft: int
-    hard: int
-
-
 class Recycler:
     """Replaces this worker when its memory passes the ceiling. Made anywhere, awake only in a worker after ``ready``.
 
@@ -47,6 +39,7 @@ class Recycler:
         config: ``ceiling``, ``hard_ceiling``, ``min_lifetime``, ``cool_down``, ``daily_cap``, ``drain``, ``recycle``.
         in_flight: counts the requests that have begun and not ended.
         rss: reads this process's memory in bytes.
+        uss: reads what only this process has; ``None`` where that cannot be known.
         limit: finds the limit that the kernel enforces.
         on_relief: told after every relief.
         on_recycle: told once, just before this worker ends.
@@ -65,12 +58,13 @@ class Recycler:
         on_recycle: Callable[[Recycle], None],
         on_note: Callable[[str], None],
         evidence: Callable[[], None],
+        uss: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.drain = Drain()
         self.term = Term()
         self._config = config
         self._in_flight = in_flight
-        self._rss = rss
+        self._gauge = Gauge(config, rss, uss, limit)
         self._limit = limit
         self._on_relief = on_relief
         self._on_recycle = on_recycle
@@ -78,13 +72,9 @@ class Recycler:
         self._evidence = evidence
         self._pid: int | None = None
         self._born = 0.0
-        self._baseline: int | None = None
         self._strategy: Strategy | None = None
         self._group: Group | None = None
-        self._marks: Marks | None = None
-        self._marks_read = 0.0
-        self._above = 0
-        self._above_hard = 0
+        self._marks_read: float | None = None
         self._relieved: float | None = None
         self._handover: Handover | Succession | None = None
         self._leading = threading.Lock()  # the supervisor's orders come in a thread of their own
@@ -95,12 +85,12 @@ class Recycler:
     @property
     def marks(self) -> Marks | None:
         """The ceilings in bytes, as last worked out; ``None`` without a ceiling or before ``ready``."""
-        return self._marks
+        return self._gauge.marks
 
     @property
     def baseline(self) -> int | None:
         """This worker's memory when it began to serve; ``None`` before."""
-        return self._baseline
+        return self._gauge.baseline
 
     @property
     def strategy(self) -> str:
@@ -115,7 +105,7 @@ class Recycler:
     @property
     def serving(self) -> bool:
         """Whether this worker was found booted, after ``ready``, and its siblings were told."""
-        return self._baseline is not None
+        return self._gauge.baseline is not None
 
     def ready(self) -> None:
         """Say that this worker serves, or is about to: call it at lifespan start-up, at the middleware's making in a
@@ -158,7 +148,7 @@ class Recycler:
         """Return what recycling will do here, in sentences, without doing anything of it."""
         try:
             strategy = self._strategy or choose(self._config.recycle, servers.detect())
-            marks = self._work_out_marks(strategy)
+            marks = self._gauge.work_out(strategy.workers)
         except Exception as error:
             return (f"recycling cannot be described: {type(error).__name__}: {error}",)
         if self._config.ceiling is None:
@@ -188,11 +178,12 @@ class Recycler:
         if self._handover is not None and self._handover.committed:
             self._check_hurry()
             return
-        if self._marks is None or now - self._marks_read >= MARKS_PAUSE:
-            self._marks, self._marks_read = self._work_out_marks(self._strategy), now
+        if self._marks_read is None or now - self._marks_read >= MARKS_PAUSE:
+            self._gauge.work_out(self._strategy.workers)
+            self._marks_read = now
             self._look_after_group()
-        if self._marks is not None:
-            self._act(self._judge(now, self._marks, self._rss()), now)
+        if self._gauge.marks is not None:
+            self._act(self._judge(now, self._gauge.marks), now)
 
     def _begin(self) -> Strategy | None:
         # Looked at anew until it has booted: under gunicorn the uvicorn server appears only then.
@@ -209,38 +200,26 @@ class Recycler:
                 why = f"workers cannot take turns ({error}), and without turns all would leave at once"
                 strategy = NoStrategy(why, strategy.workers)
         self.term.call()
-        self._baseline = self._rss()
+        self._gauge.begin(strategy.workers)
         self.drain.ready = True
         if isinstance(strategy, SupervisedStrategy):
             strategy.link.obey(functools.partial(self._obey, strategy))
         return strategy
 
-    def _work_out_marks(self, strategy: Strategy) -> Marks | None:
-        if self._config.ceiling is None:
-            return None
-        size = self._limit().size
-        share = None if size is None else size // max(1, strategy.workers or 1)
-        soft = self._config.ceiling.of(share)
-        if soft is None:
-            return None
-        # A size and a share of the limit can contradict each other only here, where the limit is known.
-        hard = self._config.hard_mark(share) or soft
-        return Marks(soft, max(hard, soft))
-
-    def _judge(self, now: float, marks: Marks, rss: int) -> Decision:
-        self._above = self._above + 1 if rss >= marks.soft else 0
-        self._above_hard = self._above_hard + 1 if rss >= marks.hard else 0
+    def _judge(self, now: float, marks: Marks) -> Decision:
+        size = self._gauge.watch(marks)
         today, since = 0, None
-        if self._above >= ceiling.READINGS and self._group is not None:
+        if self._gauge.above >= ceiling.READINGS and self._group is not None:
             today, since = self._group.recent(time.time())
         return ceiling.decide(
             Situation(
-                rss=rss,
-                baseline=self._baseline or rss,
+                rss=size,
+                shared=self._gauge.shared,
+                baseline=self._gauge.baseline or size,
                 soft=marks.soft,
                 hard=marks.hard,
-                above=self._above,
-                above_hard=self._above_hard,
+                above=self._gauge.above,
+                above_hard=self._gauge.above_hard,
                 age=now - self._born,
                 min_lifetime=self._config.min_lifetime,
                 since_relief=None if self._relieved is None else now - self._relieved,
@@ -256,17 +235,19 @@ class Recycler:
             self._note(decision.reason, decision.rule)
         if decision.step is Step.RELIEVE:
             self._relieved = now
-            self._above = self._above_hard = 0  # what is read next must be above the ceiling anew
-            self._on_relief(relief.relieve(time.time(), self._rss))
+            self._gauge.start_over()
+            self._on_relief(relief.relieve(time.time(), self._gauge.read))
         elif decision.step in {Step.RECYCLE, Step.LEAVE}:
             self._recycle(decision)
-        elif self._above == 0:
+        elif self._gauge.above == 0:
             self._forget_wish()
 
     def _recycle(self, decision: Decision) -> None:
         strategy = self._strategy
         if strategy is None or self._group is None or not strategy.acts:
-            self.drain.ready = False
+            # The siblings of a pod leak alike: not ready at the soft mark would take all of them out of service at once.
+            if decision.step is Step.LEAVE:
+                self.drain.refuse()
             why = strategy.describe()[0] if strategy is not None else ""
             self._note(f"{decision.reason}. {why}", "left alone")
             return
@@ -284,7 +265,7 @@ class Recycler:
             self._handover.hurry()
 
     def _lead_out(self, strategy: Strategy, reason: str) -> Handover | Succession:
-        on_leaving = functools.partial(self._report, reason, self._rss())
+        on_leaving = functools.partial(self._report, reason, self._gauge.read())
         if isinstance(strategy, SupervisedStrategy):
             return Succession(
                 strategy,
@@ -345,15 +326,16 @@ class Recycler:
         Farewell(strategy, self._group, self.drain, self.term).say()
 
     def _check_hurry(self) -> None:
-        if self._marks is not None and self._handover is not None and self._rss() >= self._marks.hard:
-            self._above_hard += 1
-            if self._above_hard >= ceiling.READINGS:
+        marks = self._gauge.marks
+        if marks is not None and self._handover is not None:
+            self._gauge.watch(marks)
+            if self._gauge.above_hard >= ceiling.READINGS:
                 self._handover.hurry()
 
     def _forget_wish(self) -> None:
         if self._handover is not None and self._handover.running:
             self._handover.give_up()
-        if self._baseline is not None and (self._handover is None or not self._handover.running):
+        if self.serving and (self._handover is None or not self._handover.running):
             self.drain.ready = True
 
     def _look_after_group(self) -> None:
@@ -366,7 +348,7 @@ class Recycler:
 
     def _roomy(self) -> bool:
         available = self._limit().available
-        baseline = self._baseline or 0
+        baseline = self._gauge.baseline or 0
         return available is None or available >= baseline + ceiling.room(baseline)
 
     def _report(self, reason: str, rss_before: int, leaving: Leaving) -> None:

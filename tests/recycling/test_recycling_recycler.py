@@ -7,7 +7,9 @@ import pytest
 from leakguard.config import Config
 from leakguard.probes.limits import Limit
 from leakguard.recycling import relief
-from leakguard.recycling.recycler import Marks, Recycler
+from leakguard.recycling.drain import on_not_ready
+from leakguard.recycling.gauge import Marks
+from leakguard.recycling.recycler import Recycler
 from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies.choice import choose
 from leakguard.recycling.strategies.none import NoStrategy
@@ -20,6 +22,7 @@ class Host:
 
     def __init__(self, **options):
         self.memory = 100 * MIB
+        self.private = None
         self.limit = Limit(1000 * MIB, "a test", None)
         self.reliefs, self.recycles, self.notes, self.evidence = [], [], [], []
         self.recycler = Recycler(
@@ -31,6 +34,7 @@ class Host:
             on_recycle=self.recycles.append,
             on_note=self.notes.append,
             evidence=lambda: self.evidence.append(1),
+            uss=lambda: self.private,
         )
 
     def ticks(self, count=4):
@@ -95,9 +99,12 @@ def test_one_spike_is_not_a_level():
     assert host.reliefs == []
 
 
-def test_where_nothing_would_restart_it_only_readiness_flips():
-    """In an unknown server the worker says why it stays, stops being ready, and is ready again when memory falls."""
+def test_where_nothing_would_restart_it_only_readiness_flips(monkeypatch):
+    """In an unknown server the worker says why it stays, is not ready over the hard ceiling, and ready again below."""
+    monkeypatch.setattr("leakguard.recycling.drain._callbacks", [])
     host = Host(ceiling="200 MiB", min_lifetime=0)
+    told = []
+    on_not_ready(lambda: told.append(host.recycler.drain.ready))
     host.recycler.ready()
     host.ticks()
     host.memory = 220 * MIB
@@ -105,12 +112,52 @@ def test_where_nothing_would_restart_it_only_readiness_flips():
     assert len(host.reliefs) == 1
     assert len(host.notes) == 1
     assert "never ended" in host.notes[0]
+    assert host.recycler.drain.ready, "a leak alone takes nobody out of service"
+    host.memory = 250 * MIB
+    host.ticks(20)
     assert not host.recycler.drain.ready
     assert not host.recycler.drain.closing
+    assert told == [False]
     host.memory = 150 * MIB
     host.ticks()
     assert host.recycler.drain.ready
     assert host.recycles == []
+
+
+class Sharing(NoStrategy):
+    """One of four workers whose parent loaded the app."""
+
+    def __init__(self):
+        super().__init__("shares", workers=4)
+
+
+def test_pages_that_siblings_share_count_once(monkeypatch):
+    """Of 100 MiB that four workers share each answers for 25: RSS may pass the ceiling and nothing happens."""
+    monkeypatch.setattr("leakguard.recycling.recycler.choose", lambda *_: Sharing())
+    monkeypatch.setattr("leakguard.recycling.gauge.SHARED_FOR", 0.0)
+    host = Host(ceiling="120 MiB", min_lifetime=0)
+    host.private = 0
+    host.recycler.ready()
+    host.ticks()
+    assert host.recycler.baseline == 25 * MIB
+    host.memory, host.private = 180 * MIB, 80 * MIB
+    host.ticks(20)
+    assert host.reliefs == [], "80 private and a quarter of 100 are 105"
+    host.memory, host.private = 200 * MIB, 100 * MIB
+    host.ticks(20)
+    assert "RSS of 125 MiB, without 75.0 MiB that siblings share, over the ceiling of 120 MiB" in host.notes[0]
+    assert (host.reliefs[0].rss_before, host.reliefs[0].rss_after) == (125 * MIB, 125 * MIB)
+
+
+def test_a_fresh_worker_over_the_ceiling_recycles_nobody_for_ever():
+    """Fork-bomb proof: each of a hundred successors that boot too big refuses, relieves nothing and leaves nobody."""
+    for _ in range(100):
+        host = Host(ceiling="90 MiB", min_lifetime=0, cool_down=0)
+        host.recycler.ready()
+        host.memory = 300 * MIB
+        host.ticks(6)
+        assert (host.reliefs, host.recycles, host.evidence) == ([], [], [])
+        assert len(host.notes) == 1
 
 
 def test_a_ceiling_too_low_is_said_once_and_never_acted_on():
@@ -130,7 +177,7 @@ def test_callbacks_that_fail_reach_nobody():
     def fail(*_):
         raise RuntimeError("no")
 
-    host.recycler._rss = host.recycler._on_note = fail
+    host.recycler._gauge._rss = host.recycler._on_note = fail
     host.recycler.ready()
     host.ticks()
     assert not host.recycler.serving
@@ -157,9 +204,9 @@ def test_a_forked_child_of_a_worker_does_nothing():
 def test_shares_are_of_the_limit_divided_by_the_workers():
     """``80%`` of a limit that four workers share is a fifth of it for each."""
     host = Host(ceiling="80%", hard_ceiling="90%")
-    assert host.recycler._work_out_marks(NoStrategy("", workers=4)) == Marks(200 * MIB, 225 * MIB)
+    assert host.recycler._gauge.work_out(4) == Marks(200 * MIB, 225 * MIB)
     host.limit = Limit(None, "unknown", None)
-    assert host.recycler._work_out_marks(NoStrategy("", workers=4)) is None
+    assert host.recycler._gauge.work_out(4) is None
     assert "cannot be watched" in host.recycler.describe()[0]
 
 
@@ -176,7 +223,11 @@ def test_the_doctor_says_when_there_is_no_ceiling():
         ("uvicorn", Server("gunicorn", kind="gthread"), "not what runs here"),
         ("auto", Server("gunicorn", kind="other"), "no lossless way is known"),
         ("auto", Server("uvicorn", workers=1), "nothing would start it again"),
-        ("auto", Server("hypercorn"), "stops the whole server"),
+        ("auto", Server("hypercorn"), "single process (-w 0)"),
+        ("auto", Server("hypercorn", kind="trio", supervised=True), "asyncio and uvloop only"),
+        ("auto", Server("granian"), "cannot be seen"),
+        ("auto", Server("uwsgi", kind="no threads", supervised=True), "--enable-threads"),
+        ("auto", Server("uwsgi"), "without a master"),
         ("auto", Server("cheroot"), "does not replace workers there yet"),
         ("auto", Server("unknown"), "is not known"),
     ],
@@ -187,6 +238,14 @@ def test_who_is_left_alone_is_told_why(option, server, words):
     assert not strategy.acts
     assert words in strategy.describe()[0]
     assert "never ended" in strategy.describe()[0]
+
+
+def test_an_unknown_server_is_ended_only_when_told_so():
+    """``recycle='exit'`` is for where nothing is known but something outside restarts; known servers keep their way."""
+    assert choose("exit", Server("unknown")).name == "exit"
+    assert choose("exit", Server("uvicorn", workers=1)).acts
+    assert choose("exit", Server("uwsgi", supervised=True, worker=None)).name == "uwsgi"
+    assert "refused until" in choose("exit", Server("unknown")).describe()[0]
 
 
 def test_a_worker_that_cannot_take_turns_is_left_alone(monkeypatch, tmp_path):

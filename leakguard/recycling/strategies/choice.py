@@ -15,7 +15,10 @@ from leakguard.recycling.strategies.supervised import SupervisedStrategy
 from leakguard.recycling.strategies.uvicorn import UvicornStrategy
 from leakguard.recycling.strategies.uwsgi import UwsgiStrategy
 
-_LEFT_ALONE = "Memory over the ceiling is relieved and reported, and readiness turns off; the process is never ended."
+_LEFT_ALONE = (
+    "Memory over the ceiling is relieved and reported, over the hard ceiling readiness turns off; "
+    "the process is never ended."
+)
 
 _WAY_OUT = "start it with `leakguard run -- ...` and its successor takes over the socket"
 
