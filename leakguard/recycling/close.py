@@ -27,9 +27,8 @@ def close_wsgi(
     """Have the server close this connection after the answer, in the form that this server takes; return the headers.
 
     Not through a header where it does harm: gunicorn drops it without a word and waitress answers it with a 500 (both
-    measured). Under gunicorn the response and under waitress the task is told directly; uWSGI, granian and
-    hypercorn take the header;
-    under a server that is not known nothing is done. Costs microseconds; call it only while ``Drain.closing``.
+    measured). Under gunicorn the response and under waitress the task is told directly; uWSGI, granian and hypercorn take
+    the header; under a server that is not known nothing is done. Costs microseconds; call it only while ``Drain.closing``.
     """
     if "gunicorn.socket" in environ:
         response = getattr(start_response, "__self__", None)

@@ -43,6 +43,7 @@ class Supervisor:
         self._current: Process | None = None
         self._successor: Process | None = None
         self._unwanted: Process | None = None
+        self._calls_early = False
         self._ending = 0  # how often we were told to end
         self._deadline: float | None = None
         self._code: int | None = None
@@ -114,6 +115,9 @@ class Supervisor:
                     f"process {process.pid} ended with {_worded(code)}; its successor {self._successor.pid} takes over"
                 )
             self._current, self._successor = self._successor, None
+            if self._calls_early:
+                self._calls_early = False
+                self._call(self._current)
         elif process.leaving and not self._ending:
             try:
                 self._current = self._start()
@@ -156,8 +160,11 @@ class Supervisor:
         return bool(message)
 
     def _call(self, process: Process) -> None:
-        if process is not self._current or self._ending:
+        if self._ending:
             process.tell("lost", why="the supervisor is about to end")
+            return
+        if process is not self._current:  # its own predecessor has not ended yet
+            self._calls_early = True
             return
         if self._successor is None:
             try:
