@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "leakguard.cli.doctor",
     "config": "leakguard.cli.config",
     "check": "leakguard.cli.check",
+    "run": "leakguard.cli.run",
     "demo": "leakguard.cli.demo",
 }
 

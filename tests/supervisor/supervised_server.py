@@ -34,7 +34,7 @@ class Supervised:
         module: whether ``python -m`` comes before the command.
     """
 
-    def __init__(self, command, directory, options=(), environment=None, listener=None, port=None, module=True):
+    def __init__(self, command, directory, options=(), *, environment=None, listener=None, port=None, module=True):
         self.port = port or free_port()
         self.journal = directory / "journal.sqlite3"
         self.output = directory / "output"
