@@ -39,7 +39,17 @@ _BY_MODULE = (
     ("webob.", Interface.WSGI),
     ("cherrypy.", Interface.WSGI),
 )
-_WRAPPED = ("app", "application", "wsgi_app", "asgi_app", "wrapped", "_app")
+_WRAPPED = (
+    "app",
+    "application",
+    "wsgi_app",
+    "asgi_app",
+    "wsgi_application",
+    "other_asgi_app",
+    "other_wsgi_app",
+    "wrapped",
+    "_app",
+)
 _DEEPEST = 20
 
 

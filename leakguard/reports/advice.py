@@ -57,6 +57,6 @@ def next_steps(report: Report) -> list[str]:
     """Return what to do when no finding says it."""
     if report.fresh:
         return []
-    if report.verdict.kind is Kind.UNKNOWN:
+    if report.verdict.kind is Kind.UNKNOWN and report.story.path:  # a check has said by itself what to do
         return ["Let the app serve some minutes of its usual load after the warm-up, then report again."]
     return []
