@@ -79,6 +79,7 @@ class Watch:
             self.recycler.tick()
             time.sleep(0.02)
         say("serving", [*self.recycler.describe(), str(self.recycler.server)])
+        say("threads", [thread.name for thread in threading.enumerate()])
         said = 0.0
         while True:
             self.recycler.tick()

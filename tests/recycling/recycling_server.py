@@ -72,14 +72,14 @@ class RunningServer:
         end = time.monotonic() + seconds
         return asyncio.run(drive(self.port, lambda: time.monotonic() > end or until(), **load))
 
-    def drive_recycles(self, recycles, **load):
+    def drive_recycles(self, recycles, *, seconds=20, **load):
         """Let the load run until so many workers have left and the last one's successor serves."""
 
         def over():
             left = [entry["at"] for entry in self.said("recycle")]
             return len(left) >= recycles and any(entry["at"] > left[recycles - 1] + 1 for entry in self.said("ticks"))
 
-        return self.drive(over, **load)
+        return self.drive(over, seconds, **load)
 
     def stop(self):
         """End the server and all its workers."""
