@@ -31,6 +31,9 @@ from leakguard.testing.tempfiles import FILES
 SCREENS = 3
 """Whole repetitions that a suspicion has to survive, the last two without a break, before the rate law is asked."""
 
+USUAL_N = 50
+"""Calls per round, unless the run names another number or the budget allows no more."""
+
 LEAST_N = 10
 """Calls per round at least; a test too slow for that is told as suspected and not judged."""
 
@@ -180,7 +183,9 @@ class Idle:
             self._repeated = time.perf_counter() - began
         if judged is None or not judged.findings:
             return None
-        message = judged.message("leakguard_ignore = {}") if judged.unforgiven else None
+        message = (
+            judged.message("a line of leakguard_ignore in the ini file for each of {}") if judged.unforgiven else None
+        )
         outcome.record(item, judged, "suite", message)
         return message
 
@@ -230,11 +235,12 @@ class Idle:
                 recurring = now if screen < 1 else recurring & now
                 if not recurring:
                     return None
-        wanted = joined(options.usual(self._config), {})
+        usual = options.usual(self._config)
+        wanted = joined({"n": USUAL_N, **usual}, {})
         calls = int(options.budget(self._config) / (took * _CALLS)) if took else wanted.n
         if calls < LEAST_N:
             raise LeakGuardError(f"one run takes {took:.2f} s, too long to be repeated; raise leakguard_budget")
-        wanted = joined({**options.usual(self._config), "n": min(wanted.n, calls)}, {})
+        wanted = joined({**usual, "n": min(wanted.n, calls)}, {})
         tasks = self._leftover.judged(wanted, took) if self._leftover is not None else None
         if tasks is not None:
             return tasks

@@ -63,10 +63,14 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     if outcomes or leaked:
         report.leakguard = {"outcomes": list(outcomes), "leaked": leaked}  # type: ignore[attr-defined]
         outcomes.clear()
-    for told in getattr(report, "leakguard", {}).get("outcomes", ()):
-        for finding in told["findings"]:
-            if finding["known"] is None:
-                report.user_properties.append(("leakguard", f"{finding['fingerprint']} {_headline(finding)}"))
+    if "junit" in item.config.getoption("--leakguard-report"):
+        for told in getattr(report, "leakguard", {}).get("outcomes", ()):
+            for finding in told["findings"]:
+                if finding["known"] is None:
+                    # pytest writes those of the last report, which takes over what the item has.
+                    named = ("leakguard", f"{finding['fingerprint']} {_headline(finding)}")
+                    item.user_properties.append(named)
+                    report.user_properties.append(named)
 
 
 def _headline(encoded: dict[str, typing.Any]) -> str:

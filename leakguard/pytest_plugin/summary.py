@@ -53,7 +53,8 @@ class Summary:
             return
         from leakguard.pytest_plugin import writing
 
-        self._wrote = writing.write(self._config, self.found())
+        calls = sum(told["calls"] for outcomes in self.outcomes.values() for told in outcomes)
+        self._wrote = writing.write(self._config, self.found(), max(calls, self._tests))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Tell it."""

@@ -53,4 +53,4 @@ class Leftover:
         left = Left("tasks", len(self.sites), "asyncio task", max(places, key=places.count) if places else None)
         finding = compose(left.suspicion(), None, {}, wanted.forgiveness)
         assert finding.kind is Kind.TASKS
-        return Judged(Measurement(1, 3), (finding,), None, wanted, seconds * 3)
+        return Judged(Measurement(0, 3), (finding,), None, wanted, seconds * 3)

@@ -30,7 +30,6 @@ class Whole:
     def __init__(self, item: pytest.Function) -> None:
         self._item = item
         self._state: typing.Any = item.session._setupstate
-        self._before: list[tuple[typing.Any, int]] = []
         self.runs = 0
 
     @staticmethod
@@ -84,25 +83,28 @@ class Whole:
         item._initrequest()
         if tmppath_result_key is not None:
             item.stash[tmppath_result_key] = {"setup": True, "call": True}
-        self._before = [(fixture, len(fixture._finalizers)) for fixture in self._wider()]
         self._state.setup(item)
         connect([value for value in item.funcargs.values() if isinstance(value, pytest.LogCaptureFixture)])
 
     def _tear_down(self) -> None:
         item: typing.Any = self._item
         path = item.funcargs.get("tmp_path") if item.funcargs else None
+        used = list(item._request._fixture_defs.values()) if item._request else []
         try:
             self._state.teardown_exact(item.parent)
         finally:
-            # A fixture of wider scope remembers each fixture that used it until its own end: that is pytest's growth.
-            for fixture, length in self._before:
-                del fixture._finalizers[length:]
+            for fixture in used:
+                if fixture.scope != "function":
+                    fixture._finalizers[:] = [each for each in fixture._finalizers if not _of_function_scope(each)]
         if path is not None:
             remove(Path(path))
         item.funcargs = {}
 
-    def _wider(self) -> list[typing.Any]:
-        """Return the fixtures of wider scope that the test uses and that are set up."""
-        item: typing.Any = self._item
-        fixtures = [each for same_name in item._fixtureinfo.name2fixturedefs.values() for each in same_name]
-        return [each for each in fixtures if each.scope != "function" and each.cached_result is not None]
+
+def _of_function_scope(finalizer: object) -> bool:
+    """Say whether a finalizer ends a function-scope fixture, which has ended by now.
+
+    A fixture of wider scope remembers each fixture that used it until its own end. That growth is pytest's, not the test's.
+    """
+    fixture = getattr(getattr(finalizer, "func", None), "__self__", None)
+    return getattr(fixture, "scope", None) == "function"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import typing
 from pathlib import Path
 
@@ -47,11 +46,11 @@ def targets(config: pytest.Config) -> list[tuple[str, Path | None]]:
     return found
 
 
-def write(config: pytest.Config, found: Sequence[tuple[str, Finding]]) -> list[str]:
+def write(config: pytest.Config, found: Sequence[tuple[str, Finding]], calls: int) -> list[str]:
     """Write the reports and return a line for each that went to a file, or the text of those for the terminal."""
     from leakguard.reports.formats import FORMATS, Look
 
-    report = reported([finding for _, finding in found])
+    report = reported(found, calls)
     lines: list[str] = []
     for name, path in targets(config):
         if path is None:
@@ -68,19 +67,21 @@ def write(config: pytest.Config, found: Sequence[tuple[str, Finding]]) -> list[s
     return lines
 
 
-def reported(findings: Sequence[Finding]) -> Report:
-    """Return the report of a test run: its findings, the same leak of several tests once, and no requests or workers."""
+def reported(found: Sequence[tuple[str, Finding]], calls: int) -> Report:
+    """Return the report of a test run. A finding's route is the test that found it; one that several tests found is one.
+
+    Args:
+        found: test and finding.
+        calls: how many calls were judged; with none, the verdict is ``unknown``.
+    """
     import dataclasses
-    import platform
 
     from leakguard.detection.finding import join
-    from leakguard.journal.story import Story
     from leakguard.records import Kind, Verdict
-    from leakguard.reports.model import build
+    from leakguard.reports.model import of_findings
 
-    now = time.time()
-    report = build(Story(path="", since=None, findings=join(findings)), now)
-    verdict = report.verdict
-    if not any(finding for finding in findings if not finding.accepted):
-        verdict = Verdict(Kind.STEADY, ("no leak test of this run found one",))
-    return dataclasses.replace(report, target="pytest", python=platform.python_version(), verdict=verdict)
+    findings = join(dataclasses.replace(finding, route=test) for test, finding in found)
+    verdict = None
+    if all(finding.accepted for finding in findings) and calls:
+        verdict = Verdict(Kind.STEADY, ("no leak test of this run found a leak that is not accepted",))
+    return of_findings(findings, verdict, target="pytest", requests=calls)

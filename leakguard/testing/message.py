@@ -41,7 +41,8 @@ def tell(
         parts.append(f"...and {words.plural(more, 'finding')} more")
     if measurement.leaks:
         parts.append(_measured(measurement))
-    parts.append(f"{rate_law.contract(measurement.n)}; {words.plural(measurement.calls, 'call')} were made")
+    if measurement.n:
+        parts.append(f"{rate_law.contract(measurement.n)}; {words.plural(measurement.calls, 'call')} were made")
     return "\n\n".join(parts + ending(shown, forgive))
 
 
