@@ -20,7 +20,7 @@ ROOT = HERE.parent.parent
 class RunningServer:
     """One server with its log of what its workers said."""
 
-    def __init__(self, command, directory, environment):
+    def __init__(self, command, directory, environment, before=()):
         self.port = free_port()
         self.log = directory / "said"
         self.log.touch()
@@ -36,7 +36,7 @@ class RunningServer:
         }
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                program(words),
+                [*before, *program(words)],
                 env={**os.environ, **settings, **environment},
                 cwd=HERE,
                 stdout=output,
