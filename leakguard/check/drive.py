@@ -102,7 +102,7 @@ class _Drive:
             asked=asked,
             outcomes=tuple(outcomes),
             blocked=tuple(blocked(asked, requests, errors_expected=plan.errors_expected)),
-            notes=(*notes, *remarks(asked)),
+            notes=(*notes, *remarks(asked), *(note for outcome in outcomes for note in outcome.notes)),
             requests=answers.total,
             seconds=time.monotonic() - self._began,
         )

@@ -1,4 +1,4 @@
-"""The judgement on round trips: the rate law of a leak test, within the time there is."""
+"""The judgement on round trips: that of leak tests, with as many round trips as there is time for, request by request."""
 
 from __future__ import annotations
 
@@ -6,25 +6,35 @@ import time
 from dataclasses import dataclass
 
 from leakguard.check.trips import RoundTrips
-from leakguard.detection.finding import compose, join
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.errors import OutOfTimeError
 from leakguard.records import Finding, Kind, Verdict
-from leakguard.testing.looking import Looker
-from leakguard.testing.measuring import Measurement, measure
-from leakguard.testing.suspects import filling, relate, suspect
+from leakguard.testing.caller import Caller
+from leakguard.testing.judgement import Terms
+from leakguard.testing.judgement import judge as judge_calls
+from leakguard.testing.measuring import Measurement, Patience
 
-LOOPS = 100
+LOOPS = 250
 """Round trips per round of the rate law, where there is time for them."""
 
-FEWEST = 10
+FEWEST = 5
+
+# A round takes a second, and longer only where a second is too short for so many round trips.
+_ROUND_SECONDS, _ROUND_TRIPS = 0.8, 50
+_PACES, _PACE_SECONDS = 3, 0.1
+# What a leak takes from beginning to end in rounds: 12 to find it, 3 to look, as many again to explain it.
+_ROUNDS = 26
+# What still grows after so many round trips is no cache of a sensible size.
+_PATIENT = 5000
+_PATIENT_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What was concluded about one series of round trips.
 
-    ``names`` are the requests of a round trip, ``calls`` the round trips made, ``why`` what stood in the way of explaining.
+    ``names`` are the requests of a round trip, ``calls`` the round trips made, ``why`` what stood in the way of explaining,
+    ``notes`` what is worth knowing though it is no leak.
     """
 
     names: tuple[str, ...]
@@ -34,6 +44,7 @@ class Outcome:
     calls: int = 0
     measurement: Measurement | None = None
     why: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 async def judge(trips: RoundTrips, *, n: int | None, each: float, forgiveness: Forgiveness) -> Outcome:
@@ -45,40 +56,65 @@ async def judge(trips: RoundTrips, *, n: int | None, each: float, forgiveness: F
         each: seconds that one round trip took.
         forgiveness: the user's rules and the known leaks.
     """
-    loops = _fitting(each, trips.deadline - time.monotonic()) if n is None else n
+    loops = n or FEWEST
     try:
-        measurement = await measure(trips, loops)
-        findings, why = await _explain(trips, measurement, forgiveness) if measurement.leaks else ((), None)
+        if n is None:
+            each = await _pace(trips, each)
+            loops = fitting(each, trips.deadline - time.monotonic())
     except OutOfTimeError:
-        said = f"the deadline came after {trips.made} round trips, before a judgement with n = {loops}"
-        return Outcome(trips.names, Verdict(Kind.UNKNOWN, (said,)), n=loops, calls=trips.made)
-    fresh = [finding for finding in findings if not finding.accepted]
+        return _too_late(trips, loops)
+    left = trips.deadline - time.monotonic()
+    terms = Terms(
+        n=loops,
+        patience=Patience(_PATIENT, time.monotonic() + _PATIENT_SHARE * left),
+        until=trips.deadline,
+        debt=True,
+        routes=_routes(trips),
+        requests=len(trips.names),
+    )
+    try:
+        judged = await judge_calls(trips, terms, forgiveness)
+    except OutOfTimeError:
+        return _too_late(trips, loops)
+    fresh = [finding for finding in judged.findings if not finding.accepted]
     verdict = (
         Verdict(fresh[0].kind, tuple(finding.reasons[0] for finding in fresh if finding.reasons))
         if fresh
         else Verdict(Kind.STEADY, (f"nothing grows with the requests in {trips.made} round trips (n = {loops})",))
     )
-    return Outcome(trips.names, verdict, findings, loops, trips.made, measurement, why)
+    return Outcome(
+        trips.names, verdict, judged.findings, loops, trips.made, judged.measurement, judged.why, judged.notes
+    )
 
 
-async def _explain(
-    trips: RoundTrips, measurement: Measurement, forgiveness: Forgiveness
-) -> tuple[tuple[Finding, ...], str | None]:
-    looker = Looker(trips)
-    try:
-        calls = max(measurement.attempts[name].calls for name in measurement.leaks)
-        looks = await looker.look(calls)
-        suspicions = suspect(measurement, looks)
-        if filling(measurement, looks):
-            return (), None
-        explanations = await looker.explain(suspicions, calls)
-        why = looker.why
-    finally:
-        looker.close()
-    related = relate(suspicions, explanations)
-    return join(compose(suspicion, explanation, {}, forgiveness) for suspicion, explanation in related), why
+def _too_late(trips: RoundTrips, loops: int) -> Outcome:
+    said = f"the deadline came after {trips.made} round trips, before a judgement with n = {loops}"
+    return Outcome(trips.names, Verdict(Kind.UNKNOWN, (said,)), n=loops, calls=trips.made)
 
 
-def _fitting(each: float, left: float) -> int:
-    """Return the round trips per round that a plain leak's judgement, 11 rounds and 3 to look, leaves time for."""
-    return max(FEWEST, min(LOOPS, int(left / 2 / (20 * max(each, 1e-5)))))
+async def _pace(trips: RoundTrips, each: float) -> float:
+    """Return the seconds of a round trip when warm: the first ones import, connect and compile."""
+    for _ in range(_PACES):
+        made = max(1, min(_ROUND_TRIPS, int(_PACE_SECONDS / max(each, 1e-4))))
+        began = time.monotonic()
+        await trips.repeat(made)
+        each = (time.monotonic() - began) / made
+    return each
+
+
+def fitting(each: float, left: float) -> int:
+    """Return the round trips per round that there is time for, when one takes ``each`` of the seconds ``left``."""
+    each = max(each, 1e-5)
+    most = left / _ROUNDS
+    seconds = min(_ROUND_SECONDS, most)
+    if seconds / each < _ROUND_TRIPS:
+        seconds = min(most, _ROUND_TRIPS * each)
+    return max(FEWEST, min(LOOPS, int(seconds / each)))
+
+
+def _routes(trips: RoundTrips) -> dict[str, Caller]:
+    """Return a caller for every request of a round trip, those of one name together."""
+    indexes: dict[str, list[int]] = {}
+    for index, name in enumerate(trips.names):
+        indexes.setdefault(name, []).append(index)
+    return {name: trips.only(chosen) for name, chosen in indexes.items()}

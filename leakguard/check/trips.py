@@ -81,7 +81,7 @@ class RoundTrips:
             if time.monotonic() > self.deadline:
                 raise OutOfTimeError("the deadline came before a judgement; give it more time: --deadline")
             await self.client.settle()
-            quiet.collect()
+            quiet.collect_young()
             self._board.count(trips)
 
     async def pause(self, seconds: float) -> None:

@@ -66,7 +66,7 @@ def compose(
         retained_bytes=_retained(suspicion, seen),
         size_method=seen.size_method,
         error=str(failure) if failure else None,
-        reasons=(*suspicion.reasons, *_said(explanation, failure)),
+        reasons=(*suspicion.reasons, *_said(kind, explanation, failure)),
         count=suspicion.count,
         failed=suspicion.failed,
     )
@@ -92,10 +92,14 @@ def fingerprint(
     """Return the stable id of a leak: twelve hex digits, the same in every worker, release and test that meets it.
 
     Who holds it says it best, with indexes and numbers blurred; lines move between releases, so that a site counts as file and
-    function. Without a holder: type and site; without those: kind, route and name.
+    function. What C code lost has its site. Without a holder: type and site; without those, and for native growth: kind and route.
     """
-    if holder is not None and holder != OUTSIDE:
+    if kind is Kind.NATIVE:
+        parts = ["growth", kind.value, route or ""]  # its line is known only where there is time to look for it
+    elif holder is not None and holder != OUTSIDE:
         parts = ["holder", blur(holder)]
+    elif holder == OUTSIDE and site is not None:
+        parts = ["lost", site.file, site.function]
     elif site is not None or type is not None:
         parts = ["object", type or "", site.file if site else "", site.function if site else ""]
     else:
@@ -164,15 +168,16 @@ def _lost_buffer(suspicion: Suspicion, seen: Explanation) -> bool:
 
     Each is one block of Python's allocator, which passes it on to malloc.
     """
-    return suspicion.key == "blocks" and seen.holder == OUTSIDE and (seen.bytes_each or 0) > SMALL_OBJECT
+    large = (seen.bytes_each or 0) > SMALL_OBJECT
+    return suspicion.key == "blocks" and seen.holder == OUTSIDE and large and seen.type is None
 
 
 def _rates(suspicion: Suspicion, seen: Explanation) -> tuple[float | None, float | None]:
     """Return objects and bytes per request; a level in bytes has a number of objects only once their size is known."""
-    if suspicion.key in {"heap", "rss"}:
+    if suspicion.key in {"heap", "rss", "resident"}:
         known = seen.bytes_each and suspicion.bytes_per_request
         return (suspicion.bytes_per_request / seen.bytes_each if known else None), suspicion.bytes_per_request  # type: ignore[operator]
-    if seen.bytes_each and (suspicion.key != "blocks" or _lost_buffer(suspicion, seen)):
+    if seen.bytes_each and (suspicion.key != "blocks" or seen.holder == OUTSIDE):
         return suspicion.per_request, suspicion.per_request * seen.bytes_each
     return suspicion.per_request, suspicion.bytes_per_request
 
@@ -185,13 +190,19 @@ def _retained(suspicion: Suspicion, seen: Explanation) -> int | None:
     return None
 
 
-def _said(explanation: Explanation | None, failure: Failure | None) -> list[str]:
+def _said(kind: Kind, explanation: Explanation | None, failure: Failure | None) -> list[str]:
     said = []
     if failure is not None:
         said.append(f"they ended in {failure} (raised {words.count(failure.count)} times)")
     if explanation is None:
         return said
-    if explanation.holder == OUTSIDE:
+    own = explanation.frames[0] if explanation.frames else None
+    if own is not None and own != explanation.site and explanation.site is not None:
+        said.append(f"called from {own} in {own.function}")
+    if explanation.holder == OUTSIDE and kind is Kind.NATIVE:
+        where = f"; it stays behind at {explanation.site} in {explanation.site.function}" if explanation.site else ""
+        said.append(f"no object of Python accounts for it: memory that C code keeps{where}")
+    elif explanation.holder == OUTSIDE:
         last = f", last seen from {explanation.site} in {explanation.site.function}" if explanation.site else ""
         said.append(f"nothing in Python refers to it: a reference lost in a C extension{last}")
     elif explanation.holder is not None:

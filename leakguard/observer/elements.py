@@ -6,6 +6,7 @@ import collections
 import ctypes
 import gc
 import itertools
+import os
 import sys
 import tracemalloc
 import types
@@ -114,10 +115,11 @@ def _parts(queue: list[object]) -> Iterator[object]:
             waiting.extend(itertools.islice(gc.get_referents(value), 64))
 
 
-def allocation(objects: Iterable[object]) -> tuple[Site | None, tuple[Site, ...]]:
+def allocation(objects: Iterable[object], home: str = "") -> tuple[Site | None, tuple[Site, ...]]:
     """Return where most of ``objects`` were allocated, and the frames of that place, the application's own first.
 
-    Only what was allocated during a burst is known to ``tracemalloc``; without a burst, ``(None, ())``.
+    Only what was allocated during a burst is known to ``tracemalloc``; without a burst, ``(None, ())``. ``home`` is as in
+    ``place``.
     """
     if not tracemalloc.is_tracing():
         return None, ()
@@ -128,7 +130,7 @@ def allocation(objects: Iterable[object]) -> tuple[Site | None, tuple[Site, ...]
             places[trace] += 1
     if not places:
         return None, ()
-    return place(places.most_common(1)[0][0])
+    return place(places.most_common(1)[0][0], home)
 
 
 def traceback_of(value: object) -> Trace | None:
@@ -142,12 +144,29 @@ def traceback_of(value: object) -> Trace | None:
     return trace
 
 
-def place(trace: Trace) -> tuple[Site | None, tuple[Site, ...]]:
-    """Return the site of a traceback (innermost frame first) and its frames, the application's own first."""
+def place(trace: Trace, home: str = "") -> tuple[Site | None, tuple[Site, ...]]:
+    """Return the site of a traceback (innermost frame first) and its frames, the application's own first.
+
+    The site is the application's own line, for there goes the cure; but what an installed package allocates to keep it itself
+    is that package's doing: then it is the innermost line in the package of ``home``, the module that keeps it.
+    """
     named = tuple((filename, line, function_at(filename, line)) for filename, line in trace)
     own = [frame for frame in named if origin(frame[0]) == "own"]
     others = [frame for frame in named if origin(frame[0]) not in {"own", "leakguard"}]
-    return own_first(named), tuple(site(*frame) for frame in (own + others)[:_MOST_FRAMES])
+    frames = tuple(site(*frame) for frame in (own + others)[:_MOST_FRAMES])
+    return _packages_own(named, home) or own_first(named), frames
+
+
+def _packages_own(named: Iterable[tuple[str, int, str]], home: str) -> Site | None:
+    package = home.partition(".")[0]
+    # The standard library only passes on what it is told.
+    inner = [frame for frame in named if origin(frame[0]) in {"own", "package"}]
+    if not package or not inner or origin(inner[0][0]) == "own":
+        return None
+    for frame in inner:
+        if f"{os.sep}{package}{os.sep}" in frame[0] or frame[0].endswith(f"{os.sep}{package}.py"):
+            return site(*frame) if origin(frame[0]) == "package" else None
+    return None
 
 
 _functions: dict[str, list[tuple[int, int, str]]] = {}

@@ -6,12 +6,14 @@ import collections
 import gc
 import json
 import time
+import tracemalloc
+import types
 import typing
 import weakref
 from collections.abc import Callable, Collection, Sequence
 
 from leakguard import records
-from leakguard.observer import allocations, elements, naming, sizes, story
+from leakguard.observer import allocations, elements, naming, outside, sizes, story
 from leakguard.observer.census import own_identities
 from leakguard.observer.chains import Loose, Rank, Search, Trail
 from leakguard.observer.edges import container_kind
@@ -87,7 +89,7 @@ class Look:
             return self._about(target[0], until, loose=found)
         told = story.steps(found)
         chain = story.texts(found, told, told[-1] if told else None)
-        return self._about(target[0], until, holder=story.holder(found, target[0]), chain=chain)
+        return self._about(target[0], until, holder=story.holder(found, target[0]), chain=chain, home=_home(found))
 
     def _targets(self, targets: list[list[object]], until: float, direct: int = 0) -> Explanation | None:
         """Explain objects that should be gone by the holder that most of their best chains share.
@@ -114,7 +116,8 @@ class Look:
         note = "only a server's own objects hold it" if best is Rank.SERVER else None
         if holder is None:
             return self._single(trail, told, chain, note=note, until=until)
-        return self._about(holder.value, until, holder=story.path_of(trail, holder), chain=chain, note=note)
+        name = story.path_of(trail, holder)
+        return self._about(holder.value, until, holder=name, chain=chain, note=note, home=_home(trail))
 
     def _single(
         self, trail: Trail, told: list[Step], chain: tuple[str, ...], *, note: str | None, until: float
@@ -123,7 +126,7 @@ class Look:
         held = story.first_held(told)
         element = [] if held is None else [elements.Element(held.value, (held.value,))]
         each, method = sizes.bytes_each(element, until)
-        place, frames = elements.allocation([step.value for step in told])
+        place, frames = elements.allocation([step.value for step in told], _home(trail))
         kind = elements.common_type(element)
         return Explanation(
             holder=trail.name or (story.path_of(trail, held) if held is not None else trail.root),
@@ -138,20 +141,28 @@ class Look:
         )
 
     def _lonely(self, value: object, loose: Loose, until: float) -> Explanation:
-        """Explain an object that no chain leads to."""
+        """Explain an object that no chain leads to. What C code lost may be another one, which holds this one."""
+        note = "the search for a holder ran out of time" if loose is Loose.UNKNOWN else None
+        if loose is Loose.OUTSIDE and self._search.lost:
+            value = self._search.lost[0]
+            if type(value) is types.MethodType:
+                value = value.__self__  # a bound method is made anew with every look at it
         element = [elements.Element(value, (value,))]
         each, method = sizes.bytes_each(element, until)
-        place, frames = elements.allocation([value])
+        kind = naming.name_of(value)
+        if loose is Loose.OUTSIDE:
+            note = outside.suspects(value)
+        place, frames = elements.allocation([value, *outside.parts(value)], naming.type_module(type(value)))
         return Explanation(
             holder=Loose.OUTSIDE.value if loose is Loose.OUTSIDE else None,
-            type=naming.name_of(value),
-            also_types=elements.also_types(element, naming.name_of(value)),
+            type=kind,
+            also_types=elements.also_types(element, kind),
             site=place,
             frames=frames,
             bytes_each=each,
             size_method=method,
             garbage=loose is Loose.GARBAGE,
-            note="the search for a holder ran out of time" if loose is Loose.UNKNOWN else None,
+            note=note,
         )
 
     def _about(
@@ -163,13 +174,14 @@ class Look:
         chain: tuple[str, ...] = (),
         loose: Loose | None = None,
         note: str | None = None,
+        home: str = "",
     ) -> Explanation:
         """Explain a container by its newest elements."""
         newest = elements.newest(elements.inside(container))
         kind = elements.common_type(newest)
-        place, frames = elements.allocation(element.value for element in newest)
+        place, frames = elements.allocation((element.value for element in newest), home)
         if place is None:  # a value from before the burst, or one that is not traced: its key was made beside it
-            place, frames = elements.allocation(part for element in newest for part in element.parts)
+            place, frames = elements.allocation((part for element in newest for part in element.parts), home)
         each, method = sizes.bytes_each(newest, until)
         count = story.size_of(container)
         return Explanation(
@@ -185,6 +197,12 @@ class Look:
             garbage=loose is Loose.GARBAGE,
             note=note,
         )
+
+
+def _home(trail: Trail) -> str:
+    """Return the module at the root of a chain; empty when it begins elsewhere."""
+    word, _, module = trail.root.partition(" ")
+    return module if word in {"module", "class"} else ""
 
 
 def _shared_container(chains: list[list[Step]]) -> Step | None:
@@ -215,9 +233,17 @@ def _alive(refs: Sequence[weakref.ref[typing.Any]]) -> list[list[object]]:
 def _newest_of(name: str) -> list[list[object]]:
     """Return some of the newest objects of a type: the collector's oldest generation keeps the order in which it got them."""
     newest: collections.deque[list[object]] = collections.deque(maxlen=_MOST_TARGETS)
+    places: dict[elements.Trace, list[list[object]]] = collections.defaultdict(list)
     for generation in (0, 1, 2):
-        newest.extend([value] for value in gc.get_objects(generation=generation) if naming.name_of(value) == name)
-    return list(newest)
+        for value in gc.get_objects(generation=generation):
+            if naming.name_of(value) == name:
+                newest.append([value])
+                trace = elements.traceback_of(value) if tracemalloc.is_tracing() else None
+                if trace is not None:
+                    places[trace].append([value])
+    # What one line made again and again during the burst is likelier to leak than what merely is the newest.
+    made = max(places.values(), key=len, default=[])
+    return made[:_MOST_TARGETS] if len(made) >= _MOST_TARGETS else list(newest)
 
 
 def _lost(question: Question, until: float) -> Explanation | None:

@@ -44,6 +44,16 @@ def in_use() -> int | None:
         return None
 
 
+def taken() -> int | None:
+    """Return the bytes that malloc has taken from the kernel, in use or not; ``None`` where glibc's cannot be asked."""
+    ask = None if foreign() else _function("mallinfo2", held=True)
+    if ask is None:
+        return None
+    ask.restype = _Mallinfo2
+    info: typing.Any = ask()
+    return int(info.arena) + int(info.hblkhd)
+
+
 def trim() -> bool:
     """Give free pages of the C heap back to the kernel; say whether this platform can.
 

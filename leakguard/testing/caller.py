@@ -46,7 +46,7 @@ class PlainCaller:
         for begun in range(0, calls, _SLICE):
             for _ in itertools.repeat(None, min(_SLICE, calls - begun)):
                 function()
-            quiet.collect()
+            quiet.collect_young()
 
     async def pause(self, seconds: float) -> None:
         """Sleep, so that threads can end."""
@@ -66,7 +66,7 @@ class AwaitingCaller:
         for begun in range(0, calls, _SLICE):
             for _ in itertools.repeat(None, min(_SLICE, calls - begun)):
                 await function()
-            quiet.collect()
+            quiet.collect_young()
         for _ in range(3):  # a finished task's callbacks run in the loop's next turn, and may schedule more
             await self._sleep(0)
 

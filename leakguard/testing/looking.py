@@ -6,6 +6,7 @@ import asyncio
 import collections
 import sys
 import threading
+import time
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -13,16 +14,20 @@ from collections.abc import Iterable, Sequence
 from leakguard.detection.attribution import accounts_for
 from leakguard.detection.suspicion import Suspicion
 from leakguard.observer import Burst, Observer, Question, explain
+from leakguard.observer.containers import lengths_of
 from leakguard.probes.limits import find_limit
 from leakguard.probes.process import ProcessProbe
 from leakguard.probes.tasks import where_task, where_thread
 from leakguard.records import Census, Explanation, Kind, Site
-from leakguard.testing import quiet
+from leakguard.testing import outside, quiet
 from leakguard.testing.suspects import Looks
 from leakguard.testing.tempfiles import FILES
 
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
+    from leakguard.testing.measuring import Measurement
+
+Related = tuple[Suspicion, Explanation | None]
 
 RUNS = 2
 """Runs of calls between the looks; a container must grow in each."""
@@ -47,6 +52,7 @@ class Looker:
         self._process = ProcessProbe()
         self._burst = Burst()
         self._calls = 0
+        self._seconds = 0.0
         self._traced = 0
         self.why: str | None = None
         root = types.ModuleType(_ROOT)
@@ -58,6 +64,16 @@ class Looker:
             rss=self._process.rss,
             own=lambda: [self, caller, self._burst, self._process, FILES],
         )
+
+    @property
+    def each(self) -> float:
+        """Seconds that one call takes, untraced."""
+        return self._seconds / self._calls if self._calls else 0.0
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the calls."""
+        return self._caller
 
     async def look(self, calls: int) -> Looks:
         """Make two more runs of ``calls`` calls and return what the looks around them saw."""
@@ -99,10 +115,27 @@ class Looker:
         self._observer.close()
         self._process.close()
 
+    def lengths(self, keys: Sequence[int]) -> dict[int, int]:
+        """Return the lengths of some containers by identity; those that are gone or nearly empty are left out."""
+        found = lengths_of(keys)
+        if len(found) < len(
+            keys
+        ):  # what holds nothing but texts and numbers is not tracked: only a look knows the way to it
+            seen = self._census(keys)
+            found |= {container.key: container.length for container in seen.containers} if seen else {}
+        return found
+
+    async def deepen(self, related: Sequence[Related], measurement: Measurement, left: float) -> list[Related]:
+        """Return what leaks with what can be found out about memory that C code keeps. Makes a few more calls for it."""
+        return [await outside.deepen(each, self._caller, measurement, self.each, left) for each in related]
+
     async def _run(self, calls: int) -> None:
+        began = time.monotonic()
         await self._caller.repeat(calls)
         quiet.settle()
-        self._calls += calls
+        if not self._burst.active:
+            self._seconds += time.monotonic() - began
+            self._calls += calls
 
     def _census(self, tracked: Iterable[int]) -> Census | None:
         started = self._observer.start_census(self._calls, list(tracked))

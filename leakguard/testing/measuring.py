@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import typing
 from array import array
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from leakguard.detection import rate_law
 from leakguard.detection.rate_law import Attempt, Trend
 from leakguard.probes.process import ProcessProbe
+from leakguard.probes.resident import anonymous
 from leakguard.records import Reading
 from leakguard.testing import quiet
 from leakguard.testing.resources import children
@@ -19,8 +21,8 @@ from leakguard.testing.tempfiles import FILES
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
 
-# Retries before accusing, as goleak does it: 20 with a pause that doubles up to 100 ms, 0.9 seconds in all.
-_PAUSES = tuple(min(10e-6 * 2**turn, 0.1) for turn in range(20))
+# Retries before accusing, as goleak does it: 0.9 seconds in all. Few, for each one ends in a full collection.
+_PAUSES = (0.001, 0.02, 0.1, 0.3, 0.5)
 _CALM_TURNS, _CALM_PAUSE = 10, 0.1
 
 
@@ -42,9 +44,12 @@ QUANTITIES = (
     Quantity("tasks", "asyncio tasks"),
     Quantity("processes", "child processes"),
     Quantity("files", "temporary files"),
+    # Pages come in handfuls, and allocators take them in advance; what grows on through all rounds is more than that.
+    Quantity("resident", "bytes of resident memory", floor=32 * 1024),
 )
 
-_PROCESSES, _FILES = len(QUANTITIES) - 2, len(QUANTITIES) - 1
+_ROOM = {"heap", "resident"}
+_PROCESSES, _FILES, _RESIDENT = range(len(QUANTITIES) - 3, len(QUANTITIES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +82,49 @@ class Gauge:
         for index, quantity in enumerate(QUANTITIES):
             levels[index] = getattr(reading, quantity.name, None) or 0
         levels[_PROCESSES], levels[_FILES] = len(children()), FILES.left()
+        levels[_RESIDENT] = anonymous() or 0
+
+    def read(self) -> array[int]:
+        """Return the levels of every quantity, in an array that was made before they were read."""
+        levels = _levels()
+        self.read_into(levels)
+        return levels
 
     def close(self) -> None:
         """Give the descriptor back."""
         self._probe.close()
 
 
-async def measure(caller: Caller, n: int) -> Measurement:
+def growth_of(gauge: Gauge, before: array[int]) -> dict[str, int]:
+    """Return by how much every quantity is higher now than the levels ``before``."""
+    now = gauge.read()
+    return {q.name: level - other for q, level, other in zip(QUANTITIES, now, before, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a leak that is found is watched before it is believed: a cache without a known bound may yet fill.
+
+    ``calls`` in all, as long as the next run fits before ``until`` (on the monotonic clock, ``None`` for no end), and as long
+    as no more than ``blocks`` are kept: what is larger is no cache of a sensible size either.
+    """
+
+    calls: int = 0
+    until: float | None = None
+    blocks: int = 300_000
+
+    def allows(self, made: int, more: int, kept: float, seconds: float) -> bool:
+        """Say whether after ``made`` calls, which kept so many blocks and took so long, another ``more`` are wanted, and fit."""
+        if made >= self.calls or kept > self.blocks:
+            return False
+        return self.until is None or time.monotonic() + seconds * more / max(made, 1) < self.until
+
+
+async def measure(caller: Caller, n: int, patience: Patience | None = None) -> Measurement:
     """Repeat the callable and judge every quantity by the rate law.
 
     Warm-up included it makes 6 n calls when nothing grows, 12 n for a plain leak, and at worst, when growth stays unclear to
-    the end, 166 n.
+    the end, 166 n. With ``patience`` it goes on with runs as long as all before them, and what grows less in one is no leak.
     """
     gauge = Gauge()
     try:
@@ -95,7 +132,7 @@ async def measure(caller: Caller, n: int) -> Measurement:
         await runs.calm()
         await caller.repeat(n)
         with quiet.frozen():
-            return await _judge(runs, n)
+            return await _judge(runs, n, patience or Patience())
     finally:
         gauge.close()
 
@@ -145,12 +182,15 @@ class _Runs:
         return {q.name: level - other for q, level, other in zip(QUANTITIES, levels, others, strict=True)}
 
 
-async def _judge(runs: _Runs, n: int) -> Measurement:
+async def _judge(runs: _Runs, n: int, patience: Patience) -> Measurement:
     previous: Mapping[str, Attempt] = {}
+    began = time.monotonic()
     for calls in (n << doubling for doubling in range(rate_law.DOUBLINGS + 1)):
         rounds = [await runs.grow(calls) for _ in range(rate_law.ROUNDS)]
         growth = {q.name: tuple(grown[q.name] for grown in rounds) for q in QUANTITIES}
         trends = {q.name: rate_law.trend(growth[q.name], q.floor) for q in QUANTITIES}
+        if trends["resident"] is not Trend.STEADY:
+            trends["resident"] = Trend.FLAT  # the noisiest: what it says unclearly is no reason to go on
         if set(trends.values()) == {Trend.FLAT}:
             break
         if Trend.STEADY not in trends.values():
@@ -167,7 +207,14 @@ async def _judge(runs: _Runs, n: int) -> Measurement:
             and rate_law.persists(attempt, previous.get(name))
         }
         remaining = await _remaining(runs, leaks)
-        if remaining:
+        kept = attempts["blocks"].per_call
+        while remaining and patience.allows(runs.calls, runs.calls, kept * runs.calls, time.monotonic() - began):
+            # As many calls again as all before: what fills at a constant rate so far must go on for as long.
+            more = runs.calls
+            grown = await runs.grow(more)
+            remaining = tuple(q for q in remaining if grown[q] >= rate_law.ABOUT * more * attempts[q].per_call)
+        # Tables that held what ended late, or what a cache let go, keep their size.
+        if remaining and (set(leaks) <= _ROOM or not set(remaining) <= _ROOM):
             return Measurement(n, n + runs.calls, attempts, remaining)
         previous = attempts
     return Measurement(n, n + runs.calls)
@@ -181,8 +228,6 @@ async def _remaining(runs: _Runs, leaks: Mapping[str, Attempt]) -> tuple[str, ..
             break
         lost = await runs.lose(pause)
         left = {name: a for name, a in left.items() if rate_law.remains(a, a.total - lost[name])}
-    if set(left) == {"heap"} and len(leaks) > 1:
-        return ()  # the tables that held what ended late keep their size
     return tuple(left)
 
 

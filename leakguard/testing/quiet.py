@@ -105,6 +105,11 @@ def collect() -> None:
             return
 
 
+def collect_young() -> None:
+    """Collect what came lately, as the interpreter would by itself; between calls, where a full collection is too dear."""
+    gc.collect(1)
+
+
 def _drop(*_args: object, **_keywords: object) -> None:
     """Take a warning and forget it."""
 

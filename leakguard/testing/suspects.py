@@ -11,7 +11,6 @@ from itertools import pairwise
 from leakguard.detection import words
 from leakguard.detection.containers import Track, bounded, tracks
 from leakguard.detection.suspicion import Suspicion
-from leakguard.detection.vitals import SMALL_OBJECT
 from leakguard.records import Census, Explanation, Kind, Site, Status
 from leakguard.testing.measuring import Measurement
 
@@ -19,6 +18,8 @@ MOST_SUSPECTS = 4
 """Containers or types asked about in one deep look; what leaks per call rarely has more than one holder."""
 
 _IN_STEP = 0.25
+_TELLS = 0.05
+_SAYS_NOTHING = frozenset({"_frozen_importlib", "_frozen_importlib_external", "functools", "collections", "weakref"})
 _COUNTED = {
     "tasks": Kind.TASKS,
     "threads": Kind.THREADS,
@@ -139,53 +140,65 @@ def _container(track: Track) -> Suspicion:
 
 
 def _level(measurement: Measurement, looks: Looks) -> Suspicion:
-    blocks, heap = measurement.attempts["blocks"], measurement.attempts["heap"]
-    native = "heap" in measurement.leaks and (
-        "blocks" not in measurement.leaks or heap.per_call > SMALL_OBJECT * blocks.per_call
-    )
-    if native:
+    """Return what no container explains: objects of a type, blocks, C heap, or memory from outside of it, in this order."""
+    blocks, heap, resident = (measurement.attempts[name] for name in ("blocks", "heap", "resident"))
+    if "blocks" in measurement.leaks or not {"heap", "resident"} & set(measurement.leaks):
+        telling = _telling_type(looks.censuses)
+        rate, name = telling or (blocks.per_call, "")
         return Suspicion(
-            kind=Kind.NATIVE,
+            kind=Kind.LEAK,
             status=Status.CONFIRMED,
-            key="heap",
-            name="C heap in use",
-            per_request=heap.per_call,
-            bytes_per_request=heap.per_call,
-            reasons=(
-                f"C heap in use grew {words.size_rate(heap.per_call)} per call; no container of Python grew with it",
-            ),
-            growth=heap.total,
-            requests=heap.all_calls,
+            key=name or "blocks",
+            name=name or "allocated blocks",
+            per_request=rate,
+            reasons=(f"allocated blocks grew {words.rate(blocks.per_call)} per call; no container grew with them",),
+            type=name or None,
+            growth=blocks.total,
+            requests=blocks.all_calls,
         )
-    telling = _telling_type(looks.censuses)
-    rate, name = telling or (blocks.per_call, "")
+    key, name, attempt = ("heap", "C heap in use", heap)
+    if "heap" not in measurement.leaks:
+        key, name, attempt = ("resident", "resident memory", resident)
     return Suspicion(
-        kind=Kind.LEAK,
+        kind=Kind.NATIVE,
         status=Status.CONFIRMED,
-        key=name or "blocks",
-        name=name or "allocated blocks",
-        per_request=rate,
-        reasons=(f"allocated blocks grew {words.rate(blocks.per_call)} per call; no container grew with them",),
-        type=name or None,
-        growth=blocks.total,
-        requests=blocks.all_calls,
+        key=key,
+        name=name,
+        per_request=attempt.per_call,
+        bytes_per_request=attempt.per_call,
+        reasons=(f"{name} grew {words.size_rate(attempt.per_call)} per call; nothing of Python grew with it",),
+        growth=attempt.total,
+        requests=attempt.all_calls,
     )
 
 
 def _telling_type(censuses: Sequence[Census]) -> tuple[float, str] | None:
-    """Return rate and name of the type that grew most in every run, one of the application's or a library's if any."""
+    """Return rate and name of the type that grew alike in every run: the most, one of the application's or a library's if any."""
     if len(censuses) < 3:
         return None
     first, last = censuses[0], censuses[-1]
-    grown = [
-        (not name.startswith("builtins.") and "." in name, last.types[name] - first.types.get(name, 0), name)
+    calls = last.requests - first.requests
+    rates = {
+        name: (last.types[name] - first.types.get(name, 0)) / calls
         for name in last.types
-        if all(b.types.get(name, 0) > a.types.get(name, 0) for a, b in pairwise(censuses))
-    ]
-    if not grown:
+        if _alike([b.types.get(name, 0) - a.types.get(name, 0) for a, b in pairwise(censuses)])
+    }
+    highest = max(rates.values(), default=0.0)
+    # Of what leaks together, an object of the application says most; but a few that came by chance say nothing.
+    telling = {name: rate for name, rate in rates.items() if rate >= _TELLS * highest and _says_something(name)}
+    if not rates:
         return None
-    _, growth, name = max(grown)
-    return growth / (last.requests - first.requests), name
+    name = max(telling or rates, key=lambda each: (rates[each], each))
+    return rates[name], name
+
+
+def _alike(growth: Sequence[int]) -> bool:
+    return min(growth) > 0 and max(growth) <= (1 + 2 * _IN_STEP) * min(growth)
+
+
+def _says_something(name: str) -> bool:
+    """Say whether a type is somebody's own, and not one that everything is made of."""
+    return "." in name and not name.startswith("builtins.") and name.partition(".")[0] not in _SAYS_NOTHING
 
 
 def _rate(track: Track) -> float:
