@@ -34,7 +34,7 @@ NAMES = (
 """What an app is usually called, and its factories."""
 
 _EXAMPLE = "for example 'shop.main:app'"
-_FACTORY = "if it takes no argument and returns the app, add --factory"
+_FACTORY = "; if it takes no argument and returns the app: --factory"
 
 
 class TargetError(ConfigError):
@@ -210,9 +210,8 @@ def _made(name: str, found: object, module: types.ModuleType, interface: Interfa
     speaks_ = interface or detect(found)
     if speaks_ is None or not (callable(found) or speaks_ is Interface.AIOHTTP):
         what = f"{'what it returns' if called else 'it'} is {_article(type(found).__name__)}"
-        way_out = (
-            _FACTORY if callable(found) and not called else "say what it speaks: --interface asgi, wsgi or aiohttp"
-        )
+        way_out = "say what it speaks: --interface asgi, wsgi or aiohttp"
+        way_out += _FACTORY if callable(found) and not called else ""
         raise TargetError(name, f"is not an app that leakguard can speak to: {what}", way_out)
     return Target(name, found, speaks_, module)
 

@@ -7,33 +7,36 @@ what may differ from request to request has ``{n}``.
 from __future__ import annotations
 
 import importlib
-import typing
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from leakguard.check.interface import frameworks, wrapped
 from leakguard.check.request import Request
 from leakguard.check.routes import naming
 from leakguard.errors import ConfigError
 
-_BY_MODULE = {
-    "fastapi": "starlette",
-    "starlette": "starlette",
-    "flask": "flask",
-    "quart": "flask",
-    "django": "django",
-    "litestar": "litestar",
-    "aiohttp": "aiohttp",
-    "bottle": "bottle",
+# By package: which file reads its routes, and the attribute that its app has and its middlewares have not.
+_BY_PACKAGE = {
+    "fastapi": ("starlette", "routes"),
+    "starlette": ("starlette", "routes"),
+    "flask": ("flask", "url_map"),
+    "quart": ("flask", "url_map"),
+    "django": ("django", "__call__"),
+    "litestar": ("litestar", "routes"),
+    "aiohttp": ("aiohttp", "router"),
+    "bottle": ("bottle", "routes"),
 }
 _MOST_SAID = 6
 _WAY_OUT = "name what to request: --path '/items/{n}' (again for more), or --requests FILE"
 
 
-class Found(typing.NamedTuple):
-    """What a framework told: requests, and routes that are left out, each with the reason."""
+@dataclass(slots=True)
+class Found:
+    """What a framework told: requests, and routes that are left out, each with the reason; and what else is to be said."""
 
-    requests: list[Request]
-    skipped: list[tuple[str, str]]
+    requests: list[Request] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def discover(app: object) -> tuple[tuple[Request, ...], tuple[str, ...]]:
@@ -46,7 +49,7 @@ def discover(app: object) -> tuple[tuple[Request, ...], tuple[str, ...]]:
     if module is None:
         raise ConfigError("TARGET", "tells no routes that leakguard can read", type(app).__qualname__, _WAY_OUT)
     found: Found = importlib.import_module(f"{__name__}.{module}").read(inner)
-    notes = said(found.skipped)
+    notes = [*said(found.skipped), *found.notes]
     if not found.requests:
         left = f"; {'; '.join(notes)}" if notes else ""
         raise ConfigError("TARGET", f"has no route that can be requested{left}", type(inner).__qualname__, _WAY_OUT)
@@ -80,9 +83,10 @@ def usual_headers(app: object) -> tuple[tuple[str, str], ...]:
 def framework(app: object) -> tuple[str | None, object]:
     """Return which file here reads the routes of an app, and the framework's app, under the middlewares around it."""
     for each in wrapped(app):
-        for name in frameworks(type(each)):
-            if name in _BY_MODULE:
-                return _BY_MODULE[name], each
+        for package in frameworks(type(each)):
+            module, attribute = _BY_PACKAGE.get(package, ("", ""))
+            if module and hasattr(each, attribute):
+                return module, each
     return None, app
 
 

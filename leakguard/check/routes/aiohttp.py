@@ -15,7 +15,7 @@ _BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 def read(app: typing.Any) -> Found:
     """Return the requests of an app's router."""
-    found = Found([], [])
+    found = Found()
     for route in app.router.routes():
         resource = route.resource
         canonical = getattr(resource, "canonical", None) if resource is not None else None

@@ -15,7 +15,7 @@ _BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 def read(app: typing.Any) -> Found:
     """Return the requests of an app's routes, mounted apps included."""
-    found = Found([], [])
+    found = Found()
     for route in app.routes:
         if "mountpoint" in getattr(route, "config", {}):
             found.skipped.append((route.rule, "a mounted app"))

@@ -24,7 +24,7 @@ def read(app: object) -> Found:  # noqa: ARG001 - Django has one configuration p
     """Return the requests of the project's URL configuration."""
     from django.urls import get_resolver
 
-    found = Found([], [])
+    found = Found()
     _read(get_resolver().url_patterns, "", "", found)
     return found
 

@@ -16,7 +16,7 @@ _KINDS = {"IntegerConverter": "int", "FloatConverter": "float", "UUIDConverter":
 
 def read(app: typing.Any) -> Found:
     """Return the requests of an app's rules."""
-    found = Found([], [])
+    found = Found()
     for rule in app.url_map.iter_rules():
         if getattr(rule, "websocket", False):
             found.skipped.append((rule.rule, "a WebSocket"))

@@ -13,7 +13,7 @@ _PARAMETER = re.compile(r"\{([^{}:]+)(?::([^{}]+))?\}")
 
 def read(app: typing.Any) -> Found:
     """Return the requests of an app's routes."""
-    found = Found([], [])
+    found = Found()
     document = _document(app)
     pages = _pages(app)
     for route in app.routes:

@@ -32,10 +32,15 @@ class _Reader:
 
     def __init__(self, describe: Callable[[typing.Any], Document]) -> None:
         self._describe = describe
-        self._found = Found([], [])
+        self._found = Found()
 
     def read(self, app: typing.Any, prefix: str = "") -> Found:
         document = self._describe(app)
+        if "x-error" in document:
+            error = document["x-error"]
+            self._found.notes.append(
+                f"the app fails to make its OpenAPI document ({error}): values and bodies are guesses"
+            )
         pages = {page for name in _PAGES if isinstance(page := getattr(app, name, None), str)}
         self._read_routes(getattr(app, "routes", ()), prefix, document, pages)
         return self._found
@@ -118,6 +123,6 @@ def _document(app: typing.Any) -> Document:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             document = make()
-    except Exception:
-        return {}
+    except Exception as error:
+        return {"x-error": type(error).__name__}
     return document if isinstance(document, dict) else {}

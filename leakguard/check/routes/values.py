@@ -77,6 +77,8 @@ def of_schema(schema: typing.Any, schemas: Mapping[str, typing.Any], name: str =
         depth: how deep it is nested; past a bound nothing optional is made.
     """
     schema = resolve(schema, schemas)
+    if depth > 2 * _DEEPEST:
+        return None
     for example in _examples(schema):
         return example
     if "default" in schema and schema["default"] is not None:
@@ -140,19 +142,31 @@ def _string(schema: Mapping[str, typing.Any], name: str) -> str:
 
 
 def _number(schema: Mapping[str, typing.Any], usual: float) -> float:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    for key, step in (("exclusiveMinimum", 1), ("exclusiveMaximum", -1)):
-        bound = schema.get(key)
-        if isinstance(bound, int | float) and not isinstance(bound, bool):
-            moved = bound + (step if schema.get("type") == "integer" else step * 0.5)
-            low, high = (moved, high) if step > 0 else (low, moved)
+    """Return the usual number if the bounds allow it, else one between them."""
+    low, high = _bound(schema, "inimum"), _bound(schema, "aximum")
+    whole = schema.get("type") == "integer"
     value = usual
-    if low is not None and value < low:
-        value = low
-    if high is not None and value > high:
-        value = high if low is None else max(low, min(high, value))
+    if (low is not None and not _above(value, low)) or (high is not None and not _above(high[0], (value, high[1]))):
+        if low is not None and high is not None:
+            value = low[0] + 1 if whole and low[1] else low[0] if whole else (low[0] + high[0]) / 2
+        elif low is not None:
+            value = low[0] + (1 if low[1] else 0)
+        elif high is not None:
+            value = high[0] - (1 if high[1] else 0)
     multiple = schema.get("multipleOf")
     return -(-value // multiple) * multiple if multiple else value
+
+
+def _bound(schema: Mapping[str, typing.Any], name: str) -> tuple[float, bool] | None:
+    """Return a bound and whether it is excluded: a number in OpenAPI 3.1, a truth value beside the bound in 3.0."""
+    plain, exclusive = schema.get(f"m{name}"), schema.get(f"exclusiveM{name}")
+    if isinstance(exclusive, int | float) and not isinstance(exclusive, bool):
+        return exclusive, True
+    return (plain, exclusive is True) if isinstance(plain, int | float) else None
+
+
+def _above(value: float, bound: tuple[float, bool]) -> bool:
+    return value > bound[0] if bound[1] else value >= bound[0]
 
 
 def _together(schema: Mapping[str, typing.Any], schemas: Mapping[str, typing.Any]) -> dict[str, typing.Any]:
