@@ -22,8 +22,6 @@ POLL = 0.05
 BOOT_DEADLINE = 60.0  # a successor that is not ready by then (--preload without traffic) is not waited for
 EVIDENCE_WITHIN = 6.0  # a last look at the leak takes a second while the successor boots; nobody waits for a hung one
 WORD_DEADLINE = 600.0  # for a server that replaces all its workers, one by one, to come to this one
-ANNOUNCED_FOR = 1.0  # seconds in which a busy keep-alive client hears of a deploy with its next answer
-NEWBORN_DEADLINE = 25.0  # below the 30 s that most supervisors give a process after SIGTERM
 SETTLE = 0.1  # the locks of a dying process are not all released in the same instant: look twice, so far apart
 
 
@@ -263,42 +261,3 @@ class Handover:
                 self._strategy.leave(called=called)
         except Exception as error:
             self._on_note(f"the server cannot be asked to end this worker: {type(error).__name__}")
-
-
-class Farewell:
-    """What a worker does when the server tells it to leave unasked (SIGTERM): announce the close, then let the server have it.
-
-    A deploy, or a roll of all workers. The server ends what is in flight by its own rules, and nobody is killed by us.
-    """
-
-    def __init__(self, strategy: Strategy, group: Group | None, drain: Drain, term: Term) -> None:
-        self._strategy = strategy
-        self._group = group
-        self._drain = drain
-        self._term = term
-
-    def say(self) -> None:
-        """Announce for a second, or until no connection is left, then pass the signal on. In a thread of its own."""
-        try:
-            self._await_newborn()
-            self._drain.leave()
-            self._until_unused(ANNOUNCED_FOR)
-            if self._strategy.acts:
-                self._strategy.stop_accepting()
-                self._until_unused(2 * POLL)
-        except Exception:  # the server gets its signal whatever happens
-            pass
-        self._term.pass_on()
-
-    def _await_newborn(self) -> None:
-        """Where the server started our successor first but does not wait until it serves, do it in its place."""
-        if self._group is None or not self._strategy.told:
-            return
-        deadline = time.monotonic() + NEWBORN_DEADLINE
-        while time.monotonic() < deadline and not self._group.youngest_serves():
-            time.sleep(POLL)
-
-    def _until_unused(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while self._strategy.connections() != 0 and time.monotonic() < end:
-            time.sleep(POLL / 5)

@@ -15,8 +15,9 @@ from leakguard.records import Recycle, Relief
 from leakguard.recycling import ceiling, relief, servers
 from leakguard.recycling.ceiling import Decision, Situation, Step
 from leakguard.recycling.drain import Drain
+from leakguard.recycling.farewell import Farewell
 from leakguard.recycling.gauge import Gauge, Marks
-from leakguard.recycling.handover import Farewell, Handover, Leaving
+from leakguard.recycling.handover import Handover, Leaving
 from leakguard.recycling.strategies.base import Strategy
 from leakguard.recycling.strategies.choice import choose
 from leakguard.recycling.strategies.none import NoStrategy

@@ -52,11 +52,16 @@ class Term:
         """
         if self.installed:
             return True
-        if threading.current_thread() is not threading.main_thread() or not (self._in_loop(own) or self._plain()):
+        if threading.current_thread() is not threading.main_thread():
             return False
-        self._pid = os.getpid()
+        # Whoever is to answer is there before the signal comes to us: one that nobody answers would never arrive.
         threading.Thread(target=self._wait, args=(on_told,), name="leakguard-term", daemon=True).start()
-        return True
+        self._pid = os.getpid()
+        if self._in_loop(own) or self._plain():
+            return True
+        self._pid = 0
+        self._came.put(None)
+        return False
 
     def invite(self, on_told: Callable[[], None]) -> None:
         """Let ``call`` do the installing later: in a worker that boots, before the server has set its handlers.
@@ -120,6 +125,8 @@ class Term:
 
     def _wait(self, on_told: Callable[[], None]) -> None:
         self._came.get()
+        if not self.installed:
+            return
         self.told.set()
         try:
             on_told()

@@ -61,7 +61,9 @@ def test_the_server_gets_its_signal_after_the_announcement():
 
 def test_a_recycle_of_ours_lets_it_through():
     """What we ask for ourselves is not announced a second time."""
-    assert run(PLAIN + "\n    term.install(told)\n    term.open()\n    os.kill(os.getpid(), signal.SIGTERM)\n") == ["own"]
+    assert run(PLAIN + "\n    term.install(told)\n    term.open()\n    os.kill(os.getpid(), signal.SIGTERM)\n") == [
+        "own"
+    ]
 
 
 def test_a_forked_child_is_not_held():

@@ -128,6 +128,15 @@ def test_with_hooks_each_of_four_has_its_successor_first(serve):
         time.sleep(0.1)
 
 
+def test_who_is_told_to_exit_does_so_with_nothing_in_flight(serve):
+    """With recycle='exit' a uvicorn that nobody starts again ends at its ceiling, and what it had begun is answered."""
+    server = serve(["uvicorn", "--port", "PORT", "recycling_apps:asgi"], LEAKGUARD_RECYCLE="exit")
+    outcome = server.drive(lambda: server.process.poll() is not None, seconds=40)
+    assert server.process.wait(10) in {0, -signal.SIGTERM}
+    assert server.said("recycle")[0]["value"]["lost"] == 0
+    assert set(outcome.counts) <= {"ok", "refused"}, outcome.details
+
+
 def test_a_deploy_announces_the_close(serve):
     """SIGTERM to a worker's server: answers say Connection: close before the server closes its connections."""
     server = serve(["uvicorn", "--port", "PORT", "recycling_apps:asgi"], RECYCLING_LEAK="0")
