@@ -12,6 +12,7 @@ from leakguard.cli.group import LazyGroup
 
 COMMANDS = {
     "report": "leakguard.cli.report",
+    "explain": "leakguard.cli.explain",
     "watch": "leakguard.cli.watch",
     "serve": "leakguard.cli.serve",
     "doctor": "leakguard.cli.doctor",

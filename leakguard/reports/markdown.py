@@ -34,7 +34,7 @@ def render(report: Report) -> str:
     blocks += [block for section in sections.before_doctor(report, code, inert) for block in lay_out(section)]
     blocks += ["## Doctor", _doctor(report)] if report.doctor else []
     blocks += [block for section in sections.after_doctor(report, inert) for block in lay_out(section)]
-    steps = advice.next_steps(report)
+    steps = advice.next_steps(report, code)
     blocks += ["## Next", bullets(steps)] if steps else []
     return "\n\n".join(block for block in blocks if block)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from leakguard.records import Site
@@ -12,18 +13,22 @@ _FOREIGN = frozenset({"site-packages", "node_modules", "__pycache__", "build", "
 SUFFIXES = frozenset({".py", ".pyx", ".pyw"})  # a journal names code; nothing else of this machine is ever shown
 
 
-def find(site: Site) -> Path | None:
+def find(site: Site, roots: Sequence[Path] = ()) -> Path | None:
     """Return the source file of a site: below the working directory, else on the import path; ``None`` if it is not here.
 
     Sites carry names relative to the import path of the worker that wrote them. A name that leaves its root, or that is no
     Python source, is never followed. Takes a millisecond, more where the working directory has thousands of folders.
+
+    Args:
+        site: as a worker wrote it down.
+        roots: folders to look in first.
     """
     name = Path(site.file)
     if name.suffix not in SUFFIXES or ".." in name.parts:
         return None
     if name.is_absolute():
         return name if _is_file(name) else None
-    for root in (Path.cwd(), *(Path(entry) for entry in sys.path if entry)):
+    for root in (*roots, Path.cwd(), *(Path(entry) for entry in sys.path if entry)):
         if _is_file(root / name):
             return root / name
     return _below(name)

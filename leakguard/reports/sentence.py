@@ -79,11 +79,11 @@ def _holder(finding: Finding, quote: Quote) -> str | None:
         return None
     if finding.holder == OUTSIDE:
         return "held outside Python (a C extension)"
-    kind = _holder_type(finding)
+    kind = holder_type(finding)
     return f"held by {quote(finding.holder)}" + (f" ({quote(kind)})" if kind else "")
 
 
-def _holder_type(finding: Finding) -> str | None:
+def holder_type(finding: Finding) -> str | None:
     """Return the type of the holder, where the chain names it in front of it (``dict game.pending``)."""
     for edge in finding.chain:
         before, _, name = edge.rpartition(" ")

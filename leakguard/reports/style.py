@@ -6,7 +6,20 @@ import textwrap
 from collections.abc import Sequence
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
-_ASCII = str.maketrans({"┬": "+", "├": "|", "│": "|", "─": "-", "╰": "`", "→": ">", "…": "...", "–": "-"})
+BARS = "▁▂▃▄▅▆▇█"
+_ASCII = str.maketrans(
+    {
+        **dict(zip(BARS, "_.-~=+*#", strict=True)),
+        "┬": "+",
+        "├": "|",
+        "│": "|",
+        "─": "-",
+        "╰": "`",
+        "→": ">",
+        "…": "...",
+        "–": "-",
+    }
+)
 
 
 class Style:
@@ -67,3 +80,12 @@ def encodable(text: str, encoding: str) -> str:
     except (UnicodeEncodeError, LookupError):
         return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
     return text
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return one bar per value, the lowest of them the shortest."""
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    steps = len(BARS) - 1
+    return "".join(BARS[round((value - low) / (high - low) * steps)] if high > low else BARS[0] for value in values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import tempfile
 from pathlib import Path
 
 from leakguard.journal.story import Note, Story, WorkerStory
@@ -262,3 +264,10 @@ if __name__ == "__main__":  # after a change of the layout: write the expected t
         EXPECTED.joinpath(f"{name}.txt").write_text(render(made(name)) + "\n", encoding="utf-8")
     for name in ("retained-requests", "steady", "unknown"):
         EXPECTED.joinpath(f"{name}.md").write_text(markdown.render(made(name)) + "\n", encoding="utf-8")
+    from test_reports_explain import explained
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for name in ("retained-requests", "leak", "native", "tasks"):
+            text = explained(name, Path(folder))
+            EXPECTED.joinpath(f"explain-{name}.expected").write_text(text + "\n", encoding="utf-8")
