@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from leakguard.errors import JournalError, LeakGuardError, NotMeasuredError
@@ -19,26 +20,32 @@ from leakguard.reports.html import render_page
 from leakguard.reports.model import build
 
 DEADLINE = 30  # seconds
+QUICK = 3600.0  # seconds
 NOTHING = "serve some of the app's usual load and wait a few windows"
 
 
-def main(journal: str) -> None:
-    """Print the document of a journal to stdout. Exit code 3 with one line on stderr when there is nothing to show."""
+def main(journal: str, how: str) -> None:
+    """Print the document of a journal to stdout. Exit code 3 with one line on stderr when there is nothing to show.
+
+    Args:
+        journal: its path.
+        how: ``whole``, or ``quick`` for the last hour only.
+    """
     os.nice(19)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(DEADLINE)
     try:
-        document = document_of(Path(journal))
+        document = document_of(Path(journal), QUICK if how == "quick" else None)
     except LeakGuardError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a process's answer
         sys.exit(3)
     sys.stdout.buffer.write(document.encode())
 
 
-def document_of(journal: Path) -> str:
-    """Return the page's document for a journal.
+def document_of(journal: Path, span: float | None) -> str:
+    """Return the page's document for a journal, or for its last ``span`` seconds, if anything was written in them.
 
     Raises:
         JournalError: when there is none, or it cannot be read.
@@ -46,11 +53,13 @@ def document_of(journal: Path) -> str:
         MissingExtraError: without Jinja.
     """
     try:
-        story = read(journal)
+        story = read(journal, None if span is None else time.time() - span)
     except JournalError as error:
         if not journal.exists():
             raise JournalError(f"{error}; {NOTHING}") from error
         raise
     if not (story.windows or story.findings):
+        if span is not None:
+            return document_of(journal, None)
         raise NotMeasuredError(f"no worker has closed a window yet; {NOTHING}")
-    return render_page(build(story))
+    return render_page(build(story), "" if span is None else "The last hour so far; what was before is being read.")

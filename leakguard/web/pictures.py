@@ -18,8 +18,11 @@ if typing.TYPE_CHECKING:
 
 SHORTEST_REST = 3.0  # seconds between two pictures of one worker
 SHARE = 0.1  # of one core, at the most, that drawing may take while somebody watches
+BIG = 8 << 20  # bytes of a journal that takes too long for somebody who has just come
+COLD = 60.0  # seconds after which a picture is too old to be shown to one
 DEADLINE = 30.0
-_DRAW = "import sys; sys.path.append(sys.argv.pop()); from leakguard.web.draw import main; main(sys.argv[1])"  # its place last
+# Our own place comes last on the path: it must not hide anybody's modules.
+_DRAW = "import sys; sys.path.append(sys.argv.pop()); from leakguard.web.draw import main; main(*sys.argv[1:])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +59,25 @@ class Pictures:
         async with self._turn:
             picture = self._picture
             if picture is None or time.monotonic() >= picture.made + picture.rest:
-                picture = await anyio.to_thread.run_sync(draw, self._journal, limiter=self._thread)
+                cold = picture is None or time.monotonic() - picture.made > COLD
+                picture = await anyio.to_thread.run_sync(draw, self._journal, cold, limiter=self._thread)
                 self._picture = picture
         return picture
 
 
-def draw(journal: Path | None) -> Picture:
-    """Return a picture of the journal as it is now. Takes about as long as ``leakguard report``."""
+def draw(journal: Path | None, cold: bool = False) -> Picture:
+    """Return a picture of the journal as it is now. Takes about as long as ``leakguard report``.
+
+    Args:
+        journal: to be read.
+        cold: somebody waits for the first picture: of a big journal only the last hour, to be followed by the whole.
+    """
     if journal is None:
         return _nothing("the journal is off (LEAKGUARD_JOURNAL=off), so nothing is remembered")
+    quick = cold and _size(journal) > BIG
     began = time.monotonic()
     root = str(Path(leakguard.__file__).resolve().parents[1])
-    command = [sys.executable, "-P", "-c", _DRAW, str(journal), root]
+    command = [sys.executable, "-P", "-c", _DRAW, str(journal), "quick" if quick else "whole", root]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEAKGUARD_")}
     try:
         done = subprocess.run(
@@ -81,7 +91,14 @@ def draw(journal: Path | None) -> Picture:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         return _nothing(said[-1] if said else f"the process that reads the journal ended with {done.returncode}")
     ended = time.monotonic()
-    return Picture(done.stdout, 200, ended, max(SHORTEST_REST, (ended - began) / SHARE))
+    return Picture(done.stdout, 200, ended, 0.0 if quick else max(SHORTEST_REST, (ended - began) / SHARE))
+
+
+def _size(journal: Path) -> int:
+    try:
+        return journal.stat().st_size
+    except OSError:
+        return 0
 
 
 def _nothing(sentence: str) -> Picture:

@@ -122,7 +122,8 @@ def test_the_page_waits_for_a_server_that_is_replaced(visit, tmp_path):
     path = web_journals.write(tmp_path / "journal.sqlite3")
     with serving(path) as url:
         page = entered(visit, url)
-    page.get_by_text("no answer; trying again").wait_for()
+    page.locator("#live").get_by_text("no answer; trying again").wait_for()
+    assert page.get_by_role("status").inner_text() == "no answer; trying again"
     port = url.split(":")[2].split("/")[0]
     command = ("leakguard", "serve", "--journal", str(path), "--port", port)
     with running(*command, port=int(port), LEAKGUARD_PAGE_TOKEN=TOKEN):

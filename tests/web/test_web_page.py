@@ -6,11 +6,13 @@ import signal
 import time
 
 import pytest
+import web_journals
 from web_server import DEADLINE, TOKEN, ask, free_port, running, serving
 
 from leakguard.config import Config
 from leakguard.errors import ConfigError
 from leakguard.journal.reading import read
+from leakguard.web import pictures
 from leakguard.web.allowance import MAX_CLIENTS, Allowance
 from leakguard.web.door import COOKIE, Door
 
@@ -134,6 +136,22 @@ def test_guessing_is_slowed_down(story):
         assert statuses[-1] == 429
         assert ask(url, **BEARER).status == 429
         assert ask(url, Cookie=ticket).status == 200
+
+
+def test_who_comes_first_to_a_big_journal_gets_its_last_hour_at_once(tmp_path, monkeypatch):
+    """The first picture of a big journal is that of its last hour and says so, and the whole may follow at once; a quiet hour
+    is no reason to show nothing.
+    """
+    path = web_journals.write(tmp_path / "now.sqlite3", generations=1)
+    old = web_journals.write(tmp_path / "old.sqlite3", generations=1, now=time.time() - 7200)
+    monkeypatch.setattr(pictures, "BIG", 0)
+    note = b"The last hour so far"
+    first, second = pictures.draw(path, cold=True), pictures.draw(path)
+    assert note in first.document
+    assert (first.status, first.rest) == (200, 0.0)
+    assert note not in second.document
+    assert second.rest >= pictures.SHORTEST_REST
+    assert b"POST /telemetry" in pictures.draw(old, cold=True).document
 
 
 @pytest.mark.server

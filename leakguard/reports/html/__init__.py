@@ -42,16 +42,20 @@ def render(report: Report) -> str:
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return _render("report.html", report, scripts=scripts, styles=styles, policy=policy)
+    return _render("report.html", report, scripts=scripts, styles=styles, policy=policy, note="")
 
 
-def render_page(report: Report) -> str:
+def render_page(report: Report, note: str = "") -> str:
     """Return the same document for the page: it links its scripts and styles and renews itself.
+
+    Args:
+        report: from ``model.build``.
+        note: a sentence above it.
 
     Raises:
         MissingExtraError: without Jinja, which the extra ``html`` brings.
     """
-    return _render("page.html", report, scripts=PAGE_SCRIPTS, styles=STYLES, now=time.time())
+    return _render("page.html", report, scripts=PAGE_SCRIPTS, styles=STYLES, now=time.time(), note=note)
 
 
 def _render(template: str, report: Report, **more: object) -> str:

@@ -5,10 +5,14 @@
   const SHORTEST = 2, LONGEST = 60;
   const status = document.getElementById("live");
   const said = document.getElementById("live-said");
+  const news = document.getElementById("live-news");
   let pause = SHORTEST, failures = 0;
 
   const tell = (mood, text) => {
-    status.className = `live ${mood}`.trim();
+    const look = `live ${mood}`.trim();
+    // Read out only when it changes how things stand, not every few seconds.
+    if (status.className !== look) news.textContent = mood ? text : "live again";
+    status.className = look;
     if (said.textContent !== text) said.textContent = text;
   };
   const keep = {
