@@ -168,7 +168,8 @@ class Failure:
 class Container:
     """One container of the host as the census saw it: identity, length and the path that leads to it.
 
-    ``bound`` is the length that it cannot exceed (``maxlen``, ``maxsize``), ``None`` when no bound is known.
+    ``bound`` is the length that it cannot exceed (``maxlen``, ``maxsize``), ``None`` when no bound is known. ``before`` is its
+    length at the look before, ``None`` when it was not there.
     """
 
     key: int
@@ -176,6 +177,7 @@ class Container:
     type: str
     length: int
     bound: int | None = None
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,15 @@ def _track(latest: Container, censuses: Sequence[Census], looks: Sequence[dict[i
     points: list[tuple[int, int]] = []
     growing = True
     lowest_later, shrank = latest.length, 0
+    before: int | None = None  # its length in this look, as the one after it says
     for census, look in zip(reversed(censuses), reversed(looks), strict=True):
         seen = look.get(latest.key)
+        if seen is None and before is not None and growing and points and before < points[-1][1]:
+            points.append((census.requests, before))  # not yet known to grow then
         if seen is None:
-            growing = False  # it did not grow between these looks
+            growing, before = False, None  # it did not grow between these looks
             continue
+        before = seen.before
         if seen.type != latest.type:
             break  # another object at the same address
         shrank = max(shrank, seen.length - lowest_later)

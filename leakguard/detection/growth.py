@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leakguard.detection.drift import lasting, without_steps
-from leakguard.detection.regression import Fit, fit_slope
+from leakguard.detection.regression import Fit, centred, dot, fit_slope
 from leakguard.records import Status
 
 MOST_POINTS = 72
@@ -32,7 +32,8 @@ _BURN_IN = 0.25
 _PERSISTS = 0.3
 _AGREES = 0.5
 _SLOWING = 0.9
-_LASTS_Z = 3.0
+_LASTS_Z, _LASTING = 3.0, 0.35
+_TRAFFIC = 0.1
 _LONG_LIFE = (
     3.0  # so much longer than at its first window: then growth that slows down can be told from growth that lasts
 )
@@ -161,10 +162,30 @@ def _agrees(before: _Thirds, later: Fit, points: Sequence[Point], floor: Floor) 
     # Much faster than before is something else: a late import, a look of our own.
     if later.slope - 2 * noise > before.usual / _AGREES:
         return False
+    if not _goes_on(points, before.usual) or _follows_traffic(points):
+        return False
     if points[-1].requests >= _LONG_LIFE * points[0].requests:
         return _lasts(points, floor)
     # Slower than before by more than the noise: a warm-up runs out like this. A leak goes on, and is confirmed later.
     return later.slope + 2 * noise >= _SLOWING * before.usual
+
+
+def _goes_on(points: Sequence[Point], usual: float) -> bool:
+    """Say whether the last few points still grow, or may do so by their noise: what has just become full does not."""
+    last = points[-max(len(points) // 6, 6) :]
+    fit = fit_slope([point.requests for point in last], [point.level for point in last])
+    if fit is None:
+        return False
+    noise = abs(fit.slope / fit.z) if fit.z and math.isfinite(fit.z) else 0.0
+    return fit.slope + 2 * noise >= _PERSISTS * usual
+
+
+def _follows_traffic(points: Sequence[Point]) -> bool:
+    """Say whether the traffic alone explains the level: then a rush hour looks like a leak, and only its end tells."""
+    points = _burnt_in(points)
+    levels = [point.level for point in points]
+    fit, middle = fit_slope([point.traffic for point in points], levels), centred(levels)
+    return fit is not None and fit.slope > 0 and fit.error < _TRAFFIC * dot(middle, middle)
 
 
 def _lasts(points: Sequence[Point], floor: Floor) -> bool:
@@ -174,7 +195,7 @@ def _lasts(points: Sequence[Point], floor: Floor) -> bool:
     fit, whole = lasting(requests, without_steps(requests, levels), traffic), _slope(points)
     if fit is None or whole is None:
         return False
-    return fit.z > _LASTS_Z and fit.slope >= max(_AGREES * whole.slope, floor.per_request)
+    return fit.z > _LASTS_Z and fit.slope >= max(_LASTING * whole.slope, floor.per_request)
 
 
 def _burnt_in(points: Sequence[Point]) -> list[Point]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from leakguard.detection import vitals, words
-from leakguard.detection.containers import bounded, find_containers, tracks
+from leakguard.detection.containers import bounded, find_containers
 from leakguard.detection.growth import Growth
 from leakguard.detection.population import find_population
 from leakguard.detection.retained import find_retained
@@ -236,8 +236,20 @@ def _as_type(population: Suspicion, held: Suspicion) -> Suspicion:
 
 
 def _filling(censuses: Sequence[Census]) -> float:
-    """Return how many entries per request the containers of known bound gain: caches that fill, and will be full."""
-    return sum(track.growth / track.requests for track in tracks(censuses) if bounded(track.container))
+    """Return how many entries per request the containers of known bound gained: caches that fill, and will be or are full."""
+    first: dict[int, tuple[int, int]] = {}
+    for census in censuses:
+        for container in census.containers:
+            if bounded(container):
+                first.setdefault(container.key, (census.requests, container.length))
+    if not first:
+        return 0.0
+    latest = censuses[-1]
+    return sum(
+        (container.length - first[container.key][1]) / (latest.requests - first[container.key][0])
+        for container in latest.containers
+        if container.key in first and latest.requests > first[container.key][0]
+    )
 
 
 def _explained(growth: Growth, known: Sequence[Suspicion], filling: float, history: History, most_each: int) -> bool:

@@ -66,7 +66,13 @@ def points(windows: Sequence[Window], vital: Vital) -> list[Point]:
             continue
         elapsed = window.closed - before.closed
         out.append(Point(window.requests, level, done / elapsed if elapsed > 0 else 0.0))
-    return out
+    return [point._replace(traffic=_around(out, i)) for i, point in enumerate(out)]
+
+
+def _around(points: Sequence[Point], i: int) -> float:
+    """Return the traffic around a point: that of a single window is blurred by the chance in which requests come."""
+    near = points[max(i - 2, 0) : i + 3]
+    return sum(point.traffic for point in near) / len(near)
 
 
 def measure(windows: Sequence[Window], vital: Vital) -> Growth | None:

@@ -10,7 +10,6 @@ import dataclasses
 import gc
 import math
 import os
-import sys
 import time
 import typing
 from collections.abc import Callable, Sequence
@@ -78,6 +77,7 @@ class Inquiry:
         self._collect = collect
         self._collected = -math.inf
         self._imported: int | None = None
+        self._imported_at: int | None = None
         self._sure_since: float | None = None
         self.windows = Past[Window](MAX_WINDOWS)
         self.censuses = Past[Census](MAX_CENSUSES)
@@ -108,7 +108,22 @@ class Inquiry:
 
     def note_window(self, window: Window) -> None:
         """Remember one more window."""
-        self.windows.add(slim(window))
+        self.windows.add(slim(self._without_imports(window)))
+
+    def _without_imports(self, window: Window) -> Window:
+        """Return the window without the blocks of the deep look's imports, which are measured in the first window after them.
+
+        The lowest level before them and the lowest after them are compared: garbage comes and goes between.
+        """
+        latest = self.windows.last
+        if self._imported is not None or self._imported_at is None or latest is None:
+            return window
+        if len(self.windows.records) <= self._imported_at:
+            return window  # it began before the imports, and its lowest level is of then
+        usual = max((s.total_rate for s in self.suspicions if s.key == "blocks"), default=0.0)
+        rise = window.blocks_low - latest.blocks_low - usual * (window.requests - latest.requests)
+        self._imported = max(round(rise), 0)
+        return dataclasses.replace(window, blocks_low=window.blocks_low - self._imported)
 
     def judge(self, failures: dict[str, Failure], *, leaving: bool = False) -> tuple[Finding, ...]:
         """Judge what is remembered and return the findings as they stand now.
@@ -252,10 +267,9 @@ class Inquiry:
 
     def _prepare(self) -> None:
         """Import what the deep look needs: it must not be what the burst sees, nor a step in the host's level."""
-        before = sys.getallocatedblocks()
         prepare()
-        if self._imported is None:
-            self._imported = max(sys.getallocatedblocks() - before, 0)
+        if self._imported is None and self._imported_at is None:
+            self._imported_at = len(self.windows.records)
 
     def _end_burst(self, now: float, requests: int) -> None:
         lasted = now - self._burst_began

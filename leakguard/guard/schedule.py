@@ -16,7 +16,7 @@ WANTED_SPACING = 0.03
 ROUTINE_SHARE = 0.1
 WANTED_SHARE = 0.2
 OFTEN_SHARE = 0.3
-YOUNG_LOOKS = 8  # so many looks rest as those of the level ``census``: the first ones tell most
+YOUNG_LOOKS, YOUNG_SHARE = 8, 0.6  # so many looks hardly rest: the first ones tell most
 
 
 class CensusSchedule:
@@ -63,7 +63,7 @@ class CensusSchedule:
             return 1, interval
         if self._config.level in {Level.CENSUS, Level.TRACE}:
             return WANTED_REQUESTS, max(interval, self._took / OFTEN_SHARE)
-        share = OFTEN_SHARE if self._looks < YOUNG_LOOKS else WANTED_SHARE if wanted else ROUTINE_SHARE
+        share = YOUNG_SHARE if self._looks < YOUNG_LOOKS else WANTED_SHARE if wanted else ROUTINE_SHARE
         if wanted:
             return max(WANTED_REQUESTS, WANTED_SPACING * since_first), self._took / share
         return max(ROUTINE_REQUESTS, SPACING * since_first), self._took / share

@@ -53,7 +53,8 @@ def take(commission: Commission) -> list[bytes]:
         found.objects.pop(key, None)
         found.lengths.pop(key, None)
     lengths = Lengths.pack(found.lengths)
-    keys = grown(found.lengths, commission.before.unpack(), commission.tracked)
+    before = commission.before.unpack()
+    keys = grown(found.lengths, before, commission.tracked)
     until = time.monotonic() + _SEARCHING
     ignore = ours | {id(objects), id(found.objects), id(found.lengths)}
 
@@ -65,7 +66,7 @@ def take(commission: Commission) -> list[bytes]:
         at=began,
         requests=commission.requests,
         types=named_types(kinds, objects),
-        containers=describe(keys, found, walk, search),
+        containers=tuple(replace(c, before=before.get(c.key)) for c in describe(keys, found, walk, search)),
         objects=len(objects),
         cpu=time.process_time(),
     )

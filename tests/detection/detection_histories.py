@@ -48,6 +48,13 @@ class App:
     heap_known: bool = True
     lag: int = 2
     level: Callable[[int, random.Random], float] | None = None  # extra blocks per window
+    wave: Callable[[int, random.Random], float] = lambda i, rng: 1.0  # traffic per window, as a share of the usual
+    busy: bool = False  # windows close by requests: each has a fortieth of all before it
+    fd_level: Callable[[int, random.Random], float] | None = None  # extra descriptors per window
+    full_every: int = 1  # windows between two full collections
+    garbage: Callable[[int, random.Random], float] | None = (
+        None  # extra blocks per window, a tenth of them tracked objects
+    )
 
     def history(self) -> History:
         """Let it live, and return what it saw of itself."""
@@ -59,7 +66,8 @@ class App:
         types = {"builtins.dict": 5000, "app.models.User": 300}
         errors_total = 0
         for i in range(self.windows):
-            n = max(1, round(rng.gauss(self.requests, self.requests**0.5)))
+            usual = max(self.requests, total / 40) if self.busy else self.requests * self.wave(i, rng)
+            n = max(1, round(rng.gauss(usual, usual**0.5)))
             picks = rng.choices(list(self.mix), weights=list(self.mix.values()), k=n)
             fails = [rng.random() < self.failing.get(route, 0.0) for route in picks]
             total += n
@@ -87,7 +95,8 @@ class App:
                     )
                 )
             wobble = rng.gauss(0, self.noise)
-            extra = self.level(i, rng) if self.level else 0.0
+            litter = self.garbage(i, rng) if self.garbage else 0.0
+            extra = litter + (self.level(i, rng) if self.level else 0.0)
             grown = left if (self.per_blocks or self.per_heap or self.per_rss) else 0
             reading = Reading(
                 at=(i + 1) * self.interval,
@@ -95,7 +104,9 @@ class App:
                 heap=round(30 * MIB + self.per_heap * grown + abs(rng.gauss(0, 2_000))) if self.heap_known else None,
                 blocks=round(200_000 + self.per_blocks * grown + wobble + extra + 500),
                 threads=round(10 + self.per_thread * left),
-                fds=round(30 + self.per_fd * left + rng.randint(0, 3)),
+                fds=round(
+                    30 + self.per_fd * left + rng.randint(0, 3) + (self.fd_level(i, rng) if self.fd_level else 0.0)
+                ),
                 tasks=round(5 + self.per_task * left + rng.randint(0, 3)),
                 cpu=i * 0.1,
             )
@@ -107,7 +118,9 @@ class App:
                     requests=total,
                     in_flight=rng.randint(0, 3),
                     routes=tuple(routes),
-                    pauses=Pauses(count=2, full=1, total=0.002 * self.interval, longest=0.001),
+                    pauses=Pauses(
+                        count=2, full=int((i - 1) % self.full_every == 0), total=0.002 * self.interval, longest=0.001
+                    ),
                     blocks_low=round(200_000 + self.per_blocks * grown + wobble + extra),
                     warm=i >= self.cold,
                 )
@@ -123,7 +136,7 @@ class App:
                         requests=total,
                         types={name: n + rng.randint(-40, 40) for name, n in types.items()},
                         containers=containers,
-                        objects=50_000,
+                        objects=50_000 + round(litter / 10),
                     )
                 )
         return History(tuple(windows), tuple(censuses))

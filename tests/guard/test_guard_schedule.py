@@ -33,12 +33,12 @@ def test_nothing_is_due_before_the_warm_up_and_the_first_requests() -> None:
 @pytest.mark.parametrize(
     ("now", "requests", "wanted", "due"),
     [
-        (1.6, 10_000, False, False),  # a first look of half a second rests for more than a second and a half
-        (1.7, 10_000, False, True),
+        (0.8, 10_000, False, False),  # a first look of half a second rests for most of a second
+        (0.9, 10_000, False, True),
         (60.0, 199, False, False),  # too few new requests for a routine look
         (60.0, 199, True, True),  # not for a wanted one
         (60.0, 124, True, False),
-        (1.6, 10_000, True, False),
+        (0.8, 10_000, True, False),
     ],
 )
 def test_looks_wait_for_time_and_requests(now: float, requests: int, wanted: bool, due: bool) -> None:
