@@ -59,9 +59,31 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
+def notes(results: Iterable[Result]) -> str:
+    """Return what has to be said with some rows, one line each."""
+    said = dict.fromkeys(
+        f"- {each.server}, {_workers(each.workers)}: {_note(each)}." for each in results if _note(each)
+    )
+    return "\n".join(said)
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'' if count == 1 else 's'}"
+
+
+def _note(each: Result) -> str:
+    ready = "" if each.least_ready is None else f"never fewer than {each.least_ready} of {each.workers} ready"
+    return ", ".join(part for part in (each.note, ready) if part)
+
+
+def shown() -> str:
+    """Return what stands between the markers."""
+    return "\n\n".join(part for part in (table(kept()), notes(kept())) if part)
+
+
 def write() -> None:
     """Put the table between the markers of the document."""
     text = DOCUMENT.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table(kept())}\n\n{END}{after}")
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{shown()}\n\n{END}{after}")
