@@ -14,12 +14,12 @@ import weakref
 
 from leakguard.config import Level
 from leakguard.guard.guard import Guard
-from leakguard.recycling.servers import in_worker
+from leakguard.recycling.servers import after_fork, in_worker
 
 if typing.TYPE_CHECKING:
     from leakguard.config import Config
 
-__all__ = ["Guard", "has_holders", "in_worker", "introduce", "obtain", "on_fork", "ready", "release"]
+__all__ = ["Guard", "after_fork", "has_holders", "in_worker", "introduce", "obtain", "on_fork", "ready", "release"]
 
 
 class Holder(typing.Protocol):

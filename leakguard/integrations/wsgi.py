@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 
 from leakguard.config import Config, Level, Options
-from leakguard.guard import Guard, in_worker, obtain, on_fork
+from leakguard.guard import Guard, after_fork, in_worker, introduce, obtain, on_fork
 from leakguard.integrations.parting import ends_event, is_event_stream
 from leakguard.integrations.readiness import answer_wsgi
 from leakguard.probes.failures import cause_of
@@ -50,6 +50,8 @@ class LeakGuardWSGI:
             # a predecessor waiting for its successor need not wait for a first request.
             self._guard = obtain(self.config)
             self._guard.ready()
+        elif self._armed:
+            after_fork(introduce)
 
     def forget_guard(self) -> None:
         """Drop the guard of another process: after a fork the child gets its own."""

@@ -107,6 +107,24 @@ def in_worker() -> bool:
     return found in {"granian", "hypercorn"} and multiprocessing.parent_process() is not None
 
 
+def after_fork(callback: Callable[[], object]) -> None:
+    """Have ``callback`` called in every worker that uWSGI's master will fork, when this process is that master.
+
+    A worker that got no request yet would otherwise be nobody that its siblings could count on.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is None or not hasattr(uwsgi, "worker_id") or uwsgi.worker_id():
+        return
+    others = getattr(uwsgi, "post_fork_hook", None)  # uwsgidecorators keep theirs there
+
+    def hook() -> None:
+        if others is not None:
+            others()
+        callback()
+
+    uwsgi.post_fork_hook = hook
+
+
 def _look_at_hypercorn() -> Server:
     # A parent of hypercorn's own restarts workers; with -w 0 the process is alone.
     supervised = multiprocessing.parent_process() is not None
@@ -142,7 +160,7 @@ def on_term(server: Server) -> Callable[[], object] | None:
 
 
 def _look_at_uwsgi() -> Server:
-    uwsgi = sys.modules["uwsgi"]
+    uwsgi: Any = sys.modules["uwsgi"]
     version = uwsgi.version.decode() if isinstance(uwsgi.version, bytes) else str(uwsgi.version)
     options = {name.decode() if isinstance(name, bytes) else name for name in uwsgi.opt}
     kind = "" if options & {"enable-threads", "threads", "gevent", "greenlet"} else "no threads"

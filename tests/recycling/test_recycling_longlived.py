@@ -260,3 +260,42 @@ def test_the_readiness_endpoint_follows_the_worker(serve, kind, app):
         windows = "".join(row[0] for row in journal.execute("select payload from window"))
     assert "/leak" in windows
     assert "/ready" not in windows
+
+
+def test_a_forked_uwsgi_worker_shows_itself_before_its_first_request(tmp_path):
+    """The master loads the app and forks; its workers count on each other at once, without waiting for traffic."""
+    port = free_port()
+    settings = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
+        "LONGLIVED_LOG": str(tmp_path / "said"),
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "LEAKGUARD_JOURNAL": str(tmp_path / "journal.sqlite3"),
+        "LEAKGUARD_CEILING": "1 GiB",
+        "LEAKGUARD_INTERVAL": "250ms",
+    }
+    words = [
+        "--virtualenv",
+        sys.prefix,
+        "--master",
+        "-p",
+        "2",
+        "--enable-threads",
+        "--http-socket",
+        f"127.0.0.1:{port}",
+    ]
+    with (tmp_path / "output").open("w") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("uwsgi"), *words, "--die-on-term", "--module", "longlived_uwsgi"],
+            env={**os.environ, **settings},
+            cwd=HERE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while len(list(tmp_path.glob("leakguard-*/*/ready-*"))) < 2:
+            assert time.monotonic() < deadline, (tmp_path / "output").read_text()[-3000:]
+            time.sleep(0.1)
+    finally:
+        process.terminate()
+        process.wait(20)
