@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 import sys
@@ -15,11 +16,25 @@ from leakguard.config import Config
 from leakguard.errors import ConfigError, LeakGuardError
 from leakguard.probes import heap
 from leakguard.probes.limits import find_limit
+from leakguard.reports.beside import beside
 from leakguard.reports.escape import safe
 from leakguard.reports.model import Report, WorkerState, build
 from leakguard.reports.style import Style, wrap
 from leakguard.reports.text import doctor as hypotheses
+from leakguard.reports.text import lay_out
 from leakguard.units import format_size
+
+_ALONE = "a single process is replaced under `leakguard run -- …`, else left alone"
+SERVERS = {
+    "gunicorn": "workers are replaced one at a time, without losing a request (docs/recycling.md)",
+    "uvicorn": f"workers of --workers N are replaced one at a time; {_ALONE}",
+    "hypercorn": f"workers of -w N are replaced one at a time; {_ALONE}",
+    "granian": "workers are replaced one at a time, best with --respawn-failed-workers",
+    "uwsgi": "workers are replaced one at a time, with --master and --enable-threads",
+    "waitress": _ALONE,
+    "daphne": _ALONE,
+}
+"""What recycling does under each server, by distribution; the strategies say it in full once a worker runs."""
 
 
 @click.command()
@@ -28,7 +43,9 @@ from leakguard.units import format_size
 def doctor(path: Path | None, since: float | None) -> None:
     """Say what recycling will do here, and hold the usual hypotheses against what the workers wrote down.
 
-    Without a journal only the machine is described; a journal that is named must be there.
+    A leak, too little memory, slow logic, a starving collector, orphaned errors, the allocator: each is held up or ruled out
+    with its evidence, beside how response time goes with memory. Without a journal only the machine is described; a journal
+    that is named must be there.
     """
     seen = look()
     style = Style(seen.colour)
@@ -40,8 +57,10 @@ def doctor(path: Path | None, since: float | None) -> None:
         raise
     except LeakGuardError as error:
         trouble = error
+        lines += ["", style.paint("Recycling", "bold"), *_expected(seen.width)]
     else:
         lines += ["", style.paint("Recycling", "bold"), *_recycling(made, seen.width)]
+        lines += ["", *lay_out(beside(made), style, seen.width)]
         lines += ["", style.paint("Hypotheses", "bold"), *hypotheses(made.doctor, style, seen.width)]
     emit("\n".join(lines))
     if trouble is not None:
@@ -101,6 +120,30 @@ def _recycling(report: Report, width: int) -> list[str]:
     lost = sum(recycle.lost for recycle in report.story.recycles)
     lines.append(f"  - so far: {len(report.story.recycles)} recycles, {lost} requests lost")
     return lines
+
+
+def _expected(width: int) -> list[str]:
+    """Return what recycling would do under each server that is installed here, before any worker could say it itself."""
+    config = Config.load()
+    if config.ceiling is None:
+        first = "no ceiling is set: leakguard never recycles; LEAKGUARD_CEILING='384 MiB' or '80%' sets one"
+    else:
+        first = f"at {config.ceiling} a worker is relieved, and replaced if that does not help"
+    said = [first]
+    for name, promise in SERVERS.items():
+        version = _version(name)
+        if version is not None:
+            said.append(f"{name} {version}: {promise}")
+    if len(said) == 1:
+        said.append("no server that is known is installed in this environment")
+    return [line for sentence in said for line in wrap(safe(sentence), width, "  - ")]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _worker(state: WorkerState) -> str:

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakguard.records import Finding, Site
+from leakguard.records import Finding, Kind, Site
 from leakguard.reports import about, advice, places, reproduction, tree, words
 from leakguard.reports.escape import safe
 from leakguard.reports.levels import Levels
 from leakguard.reports.model import Report
-from leakguard.reports.sentence import describe
+from leakguard.reports.sentence import OUTSIDE, describe
 from leakguard.reports.style import Style, sparkline, wrap
 from leakguard.units import format_duration, format_size
 
 AROUND = 3  # source lines shown before and after the one that is meant
 MAX_OTHERS = 5
+_HELD = frozenset({Kind.LEAK, Kind.RETAINED_REQUESTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,11 @@ def _chain(finding: Finding, width: int) -> list[str]:
     """Return the chain with each edge named beside it."""
     drawn = tree.draw(finding)
     if not drawn:
+        if finding.holder == OUTSIDE:
+            return ["  nothing in Python refers to it: a C extension holds it, or lost it"]
         if finding.holder is not None:
             return wrap(f"{safe(finding.holder)}; the way from a root to it was not found", width, "  ")
-        return ["  not found out: no look explained it yet"]
+        return ["  not found out: no look explained it yet"] if finding.kind in _HELD else []
     named = iter(tree.edges(finding))
     column = max(len(line) for line in drawn) + 3
     lines: list[str] = []
@@ -87,7 +90,7 @@ def _source(subject: Subject, width: int) -> list[tuple[str, list[str]]]:
     finding = subject.finding
     made = []
     if finding.site is not None:
-        verb = "Waiting" if finding.kind.value == "tasks" else "Allocated"
+        verb = "Waiting" if finding.kind is Kind.TASKS else "Allocated"
         made.append((f"{verb} at {_place(finding.site)}", _lines(finding.site, subject, width)))
     failure = subject.report.failure_of(finding)
     if failure is not None and failure.site is not None:
@@ -103,8 +106,8 @@ def _lines(site: Site, subject: Subject, width: int) -> list[str]:
     path = places.find(site, subject.roots)
     if path is None:
         return wrap(
-            f"{safe(site.file)} is not on this machine, or not below this directory: ask where the code lies, or name the "
-            "folder: --source DIR",
+            f"{safe(site.file)} is not on this machine, or not below this directory: run this where the code lies, or "
+            "name the folder: --source DIR",
             width,
             "  ",
         )

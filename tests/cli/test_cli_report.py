@@ -248,7 +248,7 @@ def test_a_report_is_safe_while_others_write(tmp_path):
             assert made["skipped_rows"] == 0
             assert made["requests"] % 100 == 0
             counts.append(made["requests"])
-        assert counts == sorted(counts)
+        assert counts[0] < max(counts)  # they went on writing meanwhile
         assert all(writer.poll() is None for writer in writers)  # write_journal asserts that nothing was lost
     finally:
         for writer in writers:

@@ -264,7 +264,12 @@ if __name__ == "__main__":  # after a change of the layout: write the expected t
         EXPECTED.joinpath(f"{name}.txt").write_text(render(made(name)) + "\n", encoding="utf-8")
     for name in ("retained-requests", "steady", "unknown"):
         EXPECTED.joinpath(f"{name}.md").write_text(markdown.render(made(name)) + "\n", encoding="utf-8")
+    from test_reports_comparison import compared, comparison
     from test_reports_explain import explained
+
+    for suffix, made_of in (("txt", compared.as_text), ("md", compared.as_markdown)):
+        text = made_of(comparison())
+        EXPECTED.joinpath(f"comparison.{suffix}.expected").write_text(text + "\n", encoding="utf-8")
 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
