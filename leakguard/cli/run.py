@@ -38,8 +38,8 @@ def run(command: tuple[str, ...], **given: str | None) -> int:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from leakguard.supervisor import command as commands
 
-    options = {option.variable: str(value) for option in OPTIONS if (value := given[option.name]) is not None}
-    config = Config.load({**os.environ, **options})  # a wrong option is said here, before anything runs
+    config = Config.load(**given)  # a wrong option is said here, before anything runs
+    options = {option.variable: value for option in OPTIONS if (value := given[option.name]) is not None}
     environment = commands.environment_for(os.environ, options)
     sys.stdout.flush()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import struct
@@ -73,6 +72,6 @@ def die_like(code: int) -> int:
         return code
     if -code in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
         signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
+        signal.pthread_kill(threading.get_ident(), -code)  # to this thread: another one waits for what the process gets
     return 128 - code

@@ -47,8 +47,9 @@ class Supervised:
             "LEAKGUARD_WARMUP": "1s",
             "LEAKGUARD_MIN_LIFETIME": "300ms",
             "LEAKGUARD_DRAIN": "5s",
-            "LEAKGUARD_HARD_CEILING": "1 GiB",
         }
+        if "--ceiling" in options:
+            settings["LEAKGUARD_HARD_CEILING"] = "1 GiB"
         words = [word.replace("PORT", str(self.port)) for word in command]
         run = [sys.executable, "-m", "leakguard", "run", *options, "--", *python, *words]
         if listener is not None:

@@ -1,0 +1,112 @@
+"""When a successor does not come, when memory has no room for it, when the process in between dies, and passed sockets."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from supervised_server import ROOT, UVICORN, wait_for
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+
+def test_a_successor_that_fails_to_boot_changes_nothing(supervise, tmp_path):
+    """After a bad deploy the old process goes on, says so once, and does not try again at once."""
+    deployed = tmp_path / "deployed"
+    server = supervise(UVICORN, "--ceiling", "90 MiB", environment={"APP_DEPLOYED": str(deployed)})
+    pid = server.await_serving()
+    deployed.write_text("fail")
+    outcome = server.drive(lambda: any("did not come" in note for note in server.notes()))
+    assert any("it ended with code 1 before it served. This process goes on serving" in note for note in server.notes())
+    assert any("the next try in 60 s at the earliest" in note for note in server.notes()), server.notes()
+    more = server.drive(lambda: False, seconds=3)
+    assert outcome.lost == more.lost == 0
+    assert server.children() == [pid], "it was tried again at once"
+    assert server.recycles() == []
+    assert server.said().count("ImportError: a bad deploy") == 1
+
+
+def test_sighup_after_a_bad_deploy_keeps_the_old_process(supervise, tmp_path):
+    """A reload that fails is no outage, and the next one, of a good deploy, succeeds."""
+    deployed = tmp_path / "deployed"
+    server = supervise(UVICORN, environment={"APP_DEPLOYED": str(deployed)})
+    pid = server.await_serving()
+    time.sleep(1)
+    deployed.write_text("fail")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: any("did not come" in note for note in server.notes()))
+    assert server.await_serving() == pid
+    deployed.write_text("good")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: server.ask("/pid") not in {None, str(pid)})
+
+
+def test_a_dead_process_is_succeeded_by_the_one_that_boots(supervise):
+    """When the kernel kills the old process while its successor boots, the successor takes over; clients wait in the socket."""
+    server = supervise(UVICORN, environment={"APP_BOOT": "1.5"})
+    pid = server.await_serving()
+    time.sleep(1)
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(server.children()) == 2)
+    os.kill(pid, signal.SIGKILL)
+    assert server.ask("/pid") not in {None, str(pid)}, "a client was turned away"
+    assert server.process.poll() is None
+
+
+def test_without_memory_for_two_the_process_leaves_first(supervise, tmp_path):
+    """Where a second process does not fit, requests wait in the kept socket: a gap, said in a note, but nothing lost."""
+    log = tmp_path / "said"
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "recycling")]),
+        "RECYCLING_LOG": str(log),
+        "RECYCLING_AVAILABLE": "1000000",  # as little free memory as the recycling tests' own apps are told
+        "RECYCLING_LEAK": "600000",
+        "LEAKGUARD_LEVEL": "off",
+        "LEAKGUARD_DRAIN": "2s",
+    }
+    command = [*UVICORN[:-1], "recycling_apps:asgi"]
+    server = supervise(command, "--ceiling", "80 MiB", environment=environment)
+    wait_for(lambda: server.ask("/plain/0"))
+
+    def said(kind):
+        return [entry["value"] for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == kind]
+
+    outcome = server.drive(lambda: len(said("recycle")) >= 2 and len(said("serving")) >= 3)
+    assert outcome.lost == 0, (outcome.counts, outcome.details[:10], server.said()[-2000:])
+    assert {recycle["gap_ms"] for recycle in said("recycle")} == {None}
+    assert any("no memory for a second process" in note for note in said("note"))
+
+
+@pytest.mark.parametrize("words", [["--fd", "3"], ["--port", "PORT"]], ids=["fd", "port"])
+def test_with_a_passed_socket_a_restart_of_the_whole_service_loses_nothing(supervise, words):
+    """Socket activation: systemd keeps the socket over a stop and a start, so clients wait and none is refused."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(512)
+        port = listener.getsockname()[1]
+        command = ["uvicorn", *words, "--log-level", "warning", "supervised_apps:asgi"]
+        first = supervise(command, "--ceiling", "110 MiB", listener=listener, port=port)
+        first.await_serving()
+        began = time.monotonic()
+        codes = []
+
+        def restart():
+            codes.append(first.stop())
+            supervise(command, listener=listener, port=port).await_serving()
+            codes.append("serves")
+
+        restarting = threading.Thread(target=restart)
+
+        def over():
+            if not restarting.ident and first.recycles() and time.monotonic() - began > 3:
+                restarting.start()
+            return restarting.ident and not restarting.is_alive()
+
+        outcome = first.drive(over)
+        restarting.join()
+    assert codes == [-signal.SIGTERM, "serves"], first.said()
+    assert outcome.lost == 0, (outcome.counts, outcome.details[:10], first.said()[-2000:])
