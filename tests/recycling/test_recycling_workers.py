@@ -105,6 +105,23 @@ def test_granian_waits_for_a_successor_that_boots_longer_than_its_pause(serve):
     assert server.said("recycle")[0]["value"]["waited"] > 3
 
 
+def test_granian_ends_though_it_was_told_to_while_a_worker_booted(serve):
+    """A SIGTERM that granian loses in a worker that boots is handed on, so that a deploy does not hang."""
+    server = serve(granian("asgi", 1), RECYCLING_BOOT="2")
+    server.await_said("serving")
+    children = psutil.Process(server.process.pid).children()
+    os.kill(server.process.pid, signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while len(psutil.Process(server.process.pid).children()) == len(children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    for child in psutil.Process(server.process.pid).children():
+        child.send_signal(signal.SIGTERM)
+    os.kill(server.process.pid, signal.SIGTERM)
+    server.process.wait(20)
+
+
 def test_with_hooks_each_of_four_has_its_successor_first(serve):
     """Four workers reach the ceiling together: one at a time is succeeded and let go, and never fewer than two serve."""
     server = serve(

@@ -37,8 +37,17 @@ class GranianStrategy:
         self.grace: float | None = 10.0
 
     def serving(self) -> bool:
-        """Return whether this worker's own socket listens."""
-        return bool(steering.own_sockets().listeners)
+        """Return whether this worker's own socket listens.
+
+        A SIGTERM while a worker boots meets the handler that it has from its parent by the fork, which only notes it in the
+        worker's copy of the server, and granian then waits for that worker for ever. So it is handed on here.
+        """
+        if not steering.own_sockets().listeners:
+            return False
+        if self._server.interrupt_signal:
+            self._server.interrupt_signal = False
+            os.kill(os.getpid(), signal.SIGTERM)
+        return True
 
     def can_overlap(self) -> bool:
         """Return whether the parent is asked to start the successor first; alone with the flag, siblings bridge the gap."""
