@@ -19,6 +19,9 @@ LOOPS = 250
 
 FEWEST = 5
 
+GLANCE = 25
+"""Round trips per round of a first look at threads, tasks and descriptors."""
+
 # A round takes a second, and longer only where a second is too short for so many round trips.
 _ROUND_SECONDS, _ROUND_TRIPS = 0.8, 50
 _PACES, _PACE_SECONDS = 3, 0.1
@@ -67,6 +70,7 @@ async def judge(trips: RoundTrips, *, n: int | None, each: float, forgiveness: F
     terms = Terms(
         n=loops,
         patience=Patience(_PATIENT, time.monotonic() + _PATIENT_SHARE * left),
+        glance=GLANCE if loops > GLANCE else 0,
         until=trips.deadline,
         debt=True,
         routes=_routes(trips),

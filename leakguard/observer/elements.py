@@ -6,7 +6,6 @@ import collections
 import ctypes
 import gc
 import itertools
-import os
 import sys
 import tracemalloc
 import types
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 from leakguard.observer import naming
 from leakguard.observer.edges import LRU, container_kind, length
-from leakguard.probes.code import origin, own_first, site
+from leakguard.probes.code import origin, own_first, package, site
 from leakguard.records import Site
 
 # Elements that stand for all: the newest, for they were allocated while the burst was on.
@@ -145,7 +144,7 @@ def traceback_of(value: object) -> Trace | None:
 
 
 def place(trace: Trace, home: str = "") -> tuple[Site | None, tuple[Site, ...]]:
-    """Return the site of a traceback (innermost frame first) and its frames, the application's own first.
+    """Return the site of a traceback (innermost frame first) and its frames, the application's own or else the site first.
 
     The site is the application's own line, for there goes the cure; but what an installed package allocates to keep it itself
     is that package's doing: then it is the innermost line in the package of ``home``, the module that keeps it.
@@ -153,20 +152,20 @@ def place(trace: Trace, home: str = "") -> tuple[Site | None, tuple[Site, ...]]:
     named = tuple((filename, line, function_at(filename, line)) for filename, line in trace)
     own = [frame for frame in named if origin(frame[0]) == "own"]
     others = [frame for frame in named if origin(frame[0]) not in {"own", "leakguard"}]
-    frames = tuple(site(*frame) for frame in (own + others)[:_MOST_FRAMES])
-    return _packages_own(named, home) or own_first(named), frames
+    frames = [site(*frame) for frame in own + others]
+    chosen = _packages_own(named, home) or own_first(named)
+    if not own and chosen is not None:
+        frames = [chosen, *(frame for frame in frames if frame != chosen)]
+    return chosen, tuple(frames[:_MOST_FRAMES])
 
 
 def _packages_own(named: Iterable[tuple[str, int, str]], home: str) -> Site | None:
-    package = home.partition(".")[0]
+    wanted = home.partition(".")[0]
     # The standard library only passes on what it is told.
     inner = [frame for frame in named if origin(frame[0]) in {"own", "package"}]
-    if not package or not inner or origin(inner[0][0]) == "own":
+    if not wanted or not inner or origin(inner[0][0]) == "own":
         return None
-    for frame in inner:
-        if f"{os.sep}{package}{os.sep}" in frame[0] or frame[0].endswith(f"{os.sep}{package}.py"):
-            return site(*frame) if origin(frame[0]) == "package" else None
-    return None
+    return next((site(*frame) for frame in inner if package(frame[0]) == wanted), None)
 
 
 _functions: dict[str, list[tuple[int, int, str]]] = {}

@@ -36,6 +36,16 @@ def origin(filename: str) -> str:
     return "stdlib" if path.startswith(_STDLIB) else "own"
 
 
+def package(filename: str) -> str | None:
+    """Return the top of the import path of a file in an installed package, ``None`` for any other file."""
+    if origin(filename) != "package":
+        return None
+    _, found, inside = filename.rpartition(f"{os.sep}site-packages{os.sep}")
+    if not found:
+        _, found, inside = filename.rpartition(f"{os.sep}dist-packages{os.sep}")
+    return inside.partition(os.sep)[0].removesuffix(".py") if found else None
+
+
 @functools.lru_cache(maxsize=4096)
 def shorten(filename: str) -> str:
     """Return the file name as a reader knows it: relative to the import path or working directory that it lies under."""

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 
-from leakguard.probes.code import own_first
+from leakguard.probes.code import origin, own_first, package
 from leakguard.records import Site, Stuck
 
 if typing.TYPE_CHECKING:
@@ -29,13 +29,21 @@ def where_task(task: AnyTask) -> Site | None:
     """Return the innermost place of the application's own code at which ``task`` waits or runs; ``None`` when unknown.
 
     Follows what each coroutine awaits, through generators, asynchronous generators and awaited tasks, at most 256 steps; in a
-    task that runs right now, the stack of its thread. Without own code on the way: a package's place, then any. Costs 1 to
-    10 microseconds.
+    task that runs right now, the stack of its thread. Without own code on the way: a place in the package whose coroutine the
+    task runs, for what that one awaits are its tools; then any. Costs 1 to 10 microseconds.
     """
     try:
-        return own_first(reversed(list(_awaiting(task))))
+        return own_first(reversed(_of_starter(list(_awaiting(task)))))
     except Exception:  # a foreign implementation of tasks or coroutines may do anything
         return None
+
+
+def _of_starter(places: list[_Place]) -> list[_Place]:
+    """Return the places that lie in the package of the first one, the task's own coroutine; all where that is no package's."""
+    mine = package(places[0][0]) if places else None
+    if mine is None or any(origin(filename) == "own" for filename, _, _ in places):
+        return places
+    return [place for place in places if package(place[0]) == mine]
 
 
 def where_thread(ident: int) -> Site | None:

@@ -41,6 +41,7 @@ class Terms:
         n: calls per round.
         quantities: the names of those that may be accused; ``None`` for all.
         patience: how long a leak is watched before it is believed.
+        glance: calls per round of a first short judgement of threads, tasks, descriptors and processes; 0 for none.
         until: on the monotonic clock; what is optional is left out when it would take longer. ``None``: no end.
         debt: also judge what is left to the cyclic collector.
         routes: the requests that one call is made of, each with a caller of its own; empty when a call is one thing.
@@ -50,6 +51,7 @@ class Terms:
     n: int = 100
     quantities: frozenset[str] | None = None
     patience: Patience = field(default_factory=Patience)
+    glance: int = 0
     until: float | None = None
     debt: bool = False
     routes: Mapping[str, Caller] = field(default_factory=dict)
@@ -91,7 +93,7 @@ async def judge(caller: Caller, terms: Terms, forgiveness: Forgiveness) -> Judge
 
 async def _measure(caller: Caller, terms: Terms) -> Measurement:
     """Measure, and leave out what nobody asks for."""
-    measurement = await measure(caller, terms.n, terms.patience)
+    measurement = await measure(caller, terms.n, terms.patience, glance=terms.glance)
     asked = tuple(name for name in measurement.leaks if terms.quantities is None or name in terms.quantities)
     return dataclasses.replace(measurement, leaks=asked)
 

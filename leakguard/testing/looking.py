@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import collections
 import sys
-import threading
 import time
 import types
 import typing
@@ -17,11 +14,10 @@ from leakguard.observer import Burst, Observer, Question, explain
 from leakguard.observer.containers import lengths_of
 from leakguard.probes.limits import find_limit
 from leakguard.probes.process import ProcessProbe
-from leakguard.probes.tasks import where_task, where_thread
-from leakguard.records import Census, Explanation, Kind, Site
+from leakguard.records import Census, Explanation, Kind
 from leakguard.testing import outside, quiet
+from leakguard.testing.places import classes, places
 from leakguard.testing.suspects import Looks
-from leakguard.testing.tempfiles import FILES
 
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
@@ -38,7 +34,6 @@ _ROOT = "assert_no_leaks"
 
 _DEADLINE = 30.0
 _FRAMES = 8
-_MOST_PLACES = 1000
 
 
 class Looker:
@@ -82,7 +77,7 @@ class Looker:
             await self._run(calls)
             seen = censuses[-1]
             censuses.append(self._census([c.key for c in seen.containers] if seen else ()))
-        return Looks(tuple(c for c in censuses if c is not None), _places())
+        return Looks(tuple(c for c in censuses if c is not None), places(), classes())
 
     async def explain(self, suspicions: Sequence[Suspicion], calls: int) -> tuple[Explanation | None, ...]:
         """Make one more run of ``calls`` calls under tracemalloc and return what a deep look finds out about each suspicion.
@@ -154,22 +149,3 @@ class Looker:
         if suspicion.kind is Kind.LEAK and suspicion.key != "blocks":
             return Question(kind="type", name=suspicion.name, requests=self._traced)
         return Question(kind="allocations", requests=self._traced)
-
-
-def _places() -> dict[str, Site]:
-    """Return where most tasks of the running loop, and most threads beside this one, are at the moment."""
-    mine = threading.get_ident()
-    threads = [t.ident for t in threading.enumerate() if t.ident is not None and t.ident != mine]
-    found = {"threads": _commonest(where_thread(ident) for ident in threads[-_MOST_PLACES:])}
-    try:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    except RuntimeError:  # no loop runs: a plain callable
-        tasks = []
-    found["tasks"] = _commonest(where_task(task) for task in tasks[:_MOST_PLACES])
-    found["files"] = FILES.where()
-    return {name: site for name, site in found.items() if site is not None}
-
-
-def _commonest(sites: Iterable[Site | None]) -> Site | None:
-    counted = collections.Counter(site for site in sites if site is not None)
-    return counted.most_common(1)[0][0] if counted else None

@@ -49,6 +49,7 @@ QUANTITIES = (
 )
 
 _ROOM = {"heap", "resident"}
+_COUNTED = {"threads", "fds", "tasks", "processes"}
 _PROCESSES, _FILES, _RESIDENT = range(len(QUANTITIES) - 3, len(QUANTITIES))
 
 
@@ -120,11 +121,13 @@ class Patience:
         return self.until is None or time.monotonic() + seconds * more / max(made, 1) < self.until
 
 
-async def measure(caller: Caller, n: int, patience: Patience | None = None) -> Measurement:
+async def measure(caller: Caller, n: int, patience: Patience | None = None, *, glance: int = 0) -> Measurement:
     """Repeat the callable and judge every quantity by the rate law.
 
     Warm-up included it makes 6 n calls when nothing grows, 12 n for a plain leak, and at worst, when growth stays unclear to
     the end, 166 n. With ``patience`` it goes on with runs as long as all before them, and what grows less in one is no leak.
+    With ``glance`` it begins with rounds of so many calls, which only threads, tasks, descriptors and processes are judged by:
+    thousands of them would slow down everything, or meet a limit of the system.
     """
     gauge = Gauge()
     try:
@@ -132,6 +135,10 @@ async def measure(caller: Caller, n: int, patience: Patience | None = None) -> M
         await runs.calm()
         await caller.repeat(n)
         with quiet.frozen():
+            if glance:
+                seen = await _glance(runs, n, glance)
+                if seen is not None:
+                    return seen
             return await _judge(runs, n, patience or Patience())
     finally:
         gauge.close()
@@ -186,26 +193,13 @@ async def _judge(runs: _Runs, n: int, patience: Patience) -> Measurement:
     previous: Mapping[str, Attempt] = {}
     began = time.monotonic()
     for calls in (n << doubling for doubling in range(rate_law.DOUBLINGS + 1)):
-        rounds = [await runs.grow(calls) for _ in range(rate_law.ROUNDS)]
-        growth = {q.name: tuple(grown[q.name] for grown in rounds) for q in QUANTITIES}
-        trends = {q.name: rate_law.trend(growth[q.name], q.floor) for q in QUANTITIES}
-        if trends["resident"] is not Trend.STEADY:
-            trends["resident"] = Trend.FLAT  # the noisiest: what it says unclearly is no reason to go on
+        growth, trends = await _rounds(runs, calls)
         if set(trends.values()) == {Trend.FLAT}:
             break
         if Trend.STEADY not in trends.values():
             previous = {name: Attempt(calls, grown) for name, grown in growth.items()}
             continue
-        first = await runs.grow(rate_law.FIRST * calls)
-        second = await runs.grow(rate_law.SECOND * calls)
-        attempts = {name: Attempt(calls, grown, first[name], second[name]) for name, grown in growth.items()}
-        leaks = {
-            name: attempt
-            for name, attempt in attempts.items()
-            if trends[name] is Trend.STEADY
-            and rate_law.confirms(attempt)
-            and rate_law.persists(attempt, previous.get(name))
-        }
+        attempts, leaks = await _confirm(runs, calls, growth, trends, previous)
         remaining = await _remaining(runs, leaks)
         kept = attempts["blocks"].per_call
         while remaining and patience.allows(runs.calls, runs.calls, kept * runs.calls, time.monotonic() - began):
@@ -218,6 +212,46 @@ async def _judge(runs: _Runs, n: int, patience: Patience) -> Measurement:
             return Measurement(n, n + runs.calls, attempts, remaining)
         previous = attempts
     return Measurement(n, n + runs.calls)
+
+
+async def _glance(runs: _Runs, n: int, calls: int) -> Measurement | None:
+    """Judge what is counted one by one in a few short rounds; ``None`` when nothing of it leaks for sure."""
+    growth, trends = await _rounds(runs, calls)
+    if not any(trends[name] is Trend.STEADY for name in _COUNTED):
+        return None
+    attempts, leaks = await _confirm(runs, calls, growth, trends, {})
+    remaining = await _remaining(runs, leaks)
+    return Measurement(n, n + runs.calls, attempts, remaining) if _COUNTED & set(remaining) else None
+
+
+async def _rounds(runs: _Runs, calls: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Trend]]:
+    rounds = [await runs.grow(calls) for _ in range(rate_law.ROUNDS)]
+    growth = {q.name: tuple(grown[q.name] for grown in rounds) for q in QUANTITIES}
+    trends = {q.name: rate_law.trend(growth[q.name], q.floor) for q in QUANTITIES}
+    if trends["resident"] is not Trend.STEADY:
+        trends["resident"] = Trend.FLAT  # the noisiest: what it says unclearly is no reason to go on
+    return growth, trends
+
+
+async def _confirm(
+    runs: _Runs,
+    calls: int,
+    growth: Mapping[str, tuple[int, ...]],
+    trends: Mapping[str, Trend],
+    previous: Mapping[str, Attempt],
+) -> tuple[dict[str, Attempt], dict[str, Attempt]]:
+    """Make the two long runs; return the attempt of every quantity, and those that leak by the rate law."""
+    first = await runs.grow(rate_law.FIRST * calls)
+    second = await runs.grow(rate_law.SECOND * calls)
+    attempts = {name: Attempt(calls, grown, first[name], second[name]) for name, grown in growth.items()}
+    leaks = {
+        name: attempt
+        for name, attempt in attempts.items()
+        if trends[name] is Trend.STEADY
+        and rate_law.confirms(attempt)
+        and rate_law.persists(attempt, previous.get(name))
+    }
+    return attempts, leaks
 
 
 async def _remaining(runs: _Runs, leaks: Mapping[str, Attempt]) -> tuple[str, ...]:

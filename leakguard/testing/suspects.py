@@ -17,6 +17,10 @@ from leakguard.testing.measuring import Measurement
 MOST_SUSPECTS = 4
 """Containers or types asked about in one deep look; what leaks per call rarely has more than one holder."""
 
+TIMERS, THREADS = "the event loop's timers (_scheduled)", "threading._active"
+"""Holders that no application owns: what sleeps hangs on the loop's timers, what runs on the list of threads."""
+
+_TIMERS = "._scheduled"
 _IN_STEP = 0.25
 _TELLS = 0.05
 _SAYS_NOTHING = frozenset({"_frozen_importlib", "_frozen_importlib_external", "functools", "collections", "weakref"})
@@ -36,7 +40,8 @@ class Looks:
     """What the looks saw beside the measuring: containers and types between runs of calls, and where things hang."""
 
     censuses: tuple[Census, ...] = ()
-    places: Mapping[str, Site] = dataclasses.field(default_factory=dict)  # by quantity: tasks, threads
+    places: Mapping[str, Site] = dataclasses.field(default_factory=dict)  # by quantity: tasks, threads, files
+    classes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by quantity: tasks, threads
 
     @property
     def growing(self) -> list[Track]:
@@ -83,20 +88,37 @@ def relate(
     out: list[tuple[Suspicion, Explanation | None]] = []
     taken: set[int | str] = set()
     for suspicion in counted:
-        beside = [
-            (s, e) for s, e in explained if isinstance(s.key, int) and _close(s.per_request, suspicion.per_request)
-        ]
+        beside = [(s, e) for s, e in explained if isinstance(s.key, int) and _beside(s, suspicion)]
         holders = [(s, e) for s, e in beside if _holds(s, e, suspicion)]
         taken.update(s.key for s, _ in beside)
         said = tuple(reason for s, e in beside if (s, e) not in holders[:1] for reason in s.reasons)
-        holder = holders[0][0].holder if holders else None
+        holder = holders[0][0].holder if holders else _keeps_count(suspicion, [s for s, _ in beside])
         out.append((dataclasses.replace(suspicion, holder=holder, reasons=suspicion.reasons + said), None))
         out += holders[:1]
     return out + [(s, e) for s, e in explained if s not in counted and s.key not in taken]
 
 
+def _beside(container: Suspicion, counted: Suspicion) -> bool:
+    """Say whether a container grows because of what is counted: in step with it, or as the event loop's timers do."""
+    if counted.kind is Kind.TASKS and container.name.endswith(_TIMERS) and _stdlib(container.name):
+        return True
+    return _close(container.per_request, counted.per_request)
+
+
+def _keeps_count(counted: Suspicion, beside: Sequence[Suspicion]) -> str | None:
+    """Return who holds what never ends when nobody else does: the interpreter's own lists of timers and of threads."""
+    if counted.kind is Kind.TASKS and any(s.name.endswith(_TIMERS) for s in beside):
+        return TIMERS
+    return THREADS if counted.kind is Kind.THREADS else None
+
+
+def _stdlib(name: str) -> bool:
+    top = name.partition(".")[0]
+    return top in sys.stdlib_module_names or top.lstrip("_") in sys.stdlib_module_names
+
+
 def _holds(container: Suspicion, seen: Explanation | None, counted: Suspicion) -> bool:
-    if container.name.partition(".")[0].lstrip("_") in sys.stdlib_module_names:
+    if _stdlib(container.name):
         return False  # where the interpreter itself keeps count of them
     if counted.kind is Kind.DESCRIPTORS:
         return True  # numbers, files, sockets: anything may stand for a descriptor
@@ -113,7 +135,7 @@ def _counted(measurement: Measurement, name: str, looks: Looks) -> Suspicion:
         status=Status.CONFIRMED,
         key=name,
         name=_TYPED.get(name, str(kind)),
-        type=_TYPED.get(name),
+        type=_TYPED.get(name) or looks.classes.get(name),
         per_request=attempt.per_call,
         count=attempt.total,
         reasons=(f"{words.count(attempt.total)} more in {words.count(attempt.all_calls)} calls",),
