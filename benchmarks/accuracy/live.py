@@ -175,7 +175,7 @@ def judge(case: Case, which: str, report: dict[str, typing.Any], seconds: float)
         "share_of_core": report["cost"].get("share_of_cpu"),
         "told": [told(each) for each in findings],
     }
-    # Cycles that wait for the collector are no leak while it is on, as it is here: nothing is to be found, though it may be said.
+    # Cycles that wait for the collector are no leak while it is on, as it is here: nothing is to be found, but it may be said.
     if which != "leaky" or case.expect.kinds == ("gc-debt",):
         return Score(**base, false_alarms=sum(each["kind"] != "gc-debt" for each in findings))
     right = [each for each in findings if any_like(each["kind"], case.expect.kinds)]

@@ -15,19 +15,19 @@ import typing
 from collections.abc import Callable, Sequence
 
 from leakguard.config import Config, Level
-from leakguard.detection.alone import route_alone
-from leakguard.detection.attribution import accounts_for, on_route, route_of
+from leakguard.detection.attribution import accounts_for
 from leakguard.detection.finding import compose
 from leakguard.detection.footprint import slim, slim_census
 from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.judge import judge
 from leakguard.detection.suspicion import History, Suspicion
+from leakguard.guard.blame import Blame
 from leakguard.guard.fence import log
 from leakguard.guard.past import Past
 from leakguard.guard.schedule import CensusSchedule
 from leakguard.guard.told import Told
+from leakguard.journal.ladder import merge
 from leakguard.observer import Burst, Observer, Question, prepare
-from leakguard.probes.solo import SoloProbe
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Status, Window
 
 if typing.TYPE_CHECKING:
@@ -45,8 +45,6 @@ EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply 
 COLLECT_AGAIN = 300.0  # seconds between two collections of ours
 MAX_QUESTIONS = 4
 LAST_LOOK = 4.0  # seconds that a worker which must leave spends on a last look; memory goes on rising meanwhile
-LEAST_BLOCKS = 0.5  # left behind per request that ran alone, in allocated blocks ...
-LEAST_HEAP = 24.0  # ... and in bytes of C heap: the smallest chunk that malloc gives
 
 
 class Inquiry:
@@ -94,7 +92,8 @@ class Inquiry:
         self._asked_requests = 0
         self._explained: dict[tuple[Kind, int | str], tuple[float, Explanation | None]] = {}
         self._others: tuple[Finding, ...] = ()
-        self._alone: dict[int | str, str] = {}
+        self._blame = Blame(requests)
+        self._held: Window | None = None
         self._schedule = CensusSchedule(config)
 
     def remember(self) -> None:
@@ -107,7 +106,12 @@ class Inquiry:
         return self.windows.room + self.censuses.room + (self._imported or 0)
 
     def note_window(self, window: Window) -> None:
-        """Remember one more window."""
+        """Remember one more window; those of a burst as one, for tracing swells the C heap while it lasts."""
+        if self._held is not None:
+            window = merge(self._held, window)
+        self._held = window if self.burst.active else None
+        if self._held is not None:
+            return
         self.windows.add(slim(self._without_imports(window)))
 
     def _without_imports(self, window: Window) -> Window:
@@ -153,8 +157,12 @@ class Inquiry:
                 self._collect()
                 return
             unexplained = self._unexplained(now)
-            if unexplained and self._is_turn(now):
-                self._begin_burst(unexplained, now, requests)
+            if self._blame.sampling:
+                if self._blame.end(now) and unexplained:
+                    self._begin_burst(unexplained, now, requests)
+            elif unexplained and self._is_turn(now):
+                if not self._blame.begin(unexplained, now):
+                    self._begin_burst(unexplained, now, requests)
             elif self._at_window(requests) and self._schedule.due(
                 now, requests, self.windows.last, wanted=any(map(_wants_looks, self.suspicions))
             ):
@@ -173,7 +181,7 @@ class Inquiry:
 
     def close(self) -> None:
         """End a burst and a look that are under way."""
-        self._requests.solo = None
+        self._blame.close()
         self.burst.stop()
         self.observer.close()
 
@@ -225,7 +233,6 @@ class Inquiry:
         while len(self._explained) > MAX_EXPLAINED:
             kind, key = next(iter(self._explained))
             del self._explained[kind, key]
-            self._alone.pop(key, None)
 
     # -------------------------------------------------------------------------------------------- the deep look
 
@@ -262,8 +269,6 @@ class Inquiry:
         known = [self._known_elsewhere(s) for s in suspicions]
         if all(f is not None and f.site is not None for f in known) or not self.burst.start(BURST_FRAMES):
             self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
-            return
-        self._requests.solo = SoloProbe()
 
     def _prepare(self) -> None:
         """Import what the deep look needs: it must not be what the burst sees, nor a step in the host's level."""
@@ -277,24 +282,8 @@ class Inquiry:
         expected = min((s.total_rate * handled for s in self._burst_for), default=0.0)
         enough = expected >= BURST_LEAKS and handled >= BURST_REQUESTS
         if (lasted >= BURST_SHORTEST and enough) or lasted >= BURST_LONGEST:
-            self._judge_alone()
             self._ask(now, requests)
             self.burst.stop()
-
-    def _judge_alone(self) -> None:
-        solo, self._requests.solo = self._requests.solo, None
-        if solo is None:
-            return
-        self._requests.fold()
-        samples = solo.by_route()
-        for suspicion in self._burst_for:
-            in_heap = suspicion.kind is Kind.NATIVE
-            changes = {
-                route: [float(heap if in_heap else blocks) for blocks, heap in its] for route, its in samples.items()
-            }
-            route = route_alone(changes, least=LEAST_HEAP if in_heap else LEAST_BLOCKS)
-            if route is not None:
-                self._alone[suspicion.key] = route
 
     def _ask(self, now: float, requests: int) -> None:
         self._asked, self._burst_for = self._burst_for, ()
@@ -329,7 +318,12 @@ class Inquiry:
             if not sure and not self._is_told(suspicion):
                 continue
             explanation = self._explained.get((suspicion.kind, suspicion.key), (0.0, None))[1]
-            finding = compose(self._routed(suspicion, explanation), explanation, failures, self._forgiveness)
+            finding = compose(
+                self._blame.routed(suspicion, explanation, self.windows.records),
+                explanation,
+                failures,
+                self._forgiveness,
+            )
             current.setdefault(finding.fingerprint, self.told.as_sure_as_before(finding))
         self.told.window(current.values(), self._requests.total)
         return tuple(current.values())
@@ -338,20 +332,6 @@ class Inquiry:
         """Say whether the finding already has its lasting name: a container has its path, others wait for the look."""
         asked = (suspicion.kind, suspicion.key) in self._explained
         return asked or isinstance(suspicion.key, int) or _question_kind(suspicion) is None
-
-    def _routed(self, suspicion: Suspicion, explanation: Explanation | None) -> Suspicion:
-        """Return the suspicion with its route by the best evidence: traceback, then requests that ran alone, then regression.
-
-        The sentinel's route is exact and stays.
-        """
-        if explanation is None or suspicion.kind is Kind.RETAINED_REQUESTS:
-            return suspicion
-        route = route_of(explanation.frames, self._requests.names.endpoints)
-        why = f"it is allocated in the endpoint of {route}"
-        if route is None:
-            route = self._alone.get(suspicion.key)
-            why = f"memory stays behind whenever a request of {route} runs alone"
-        return suspicion if route is None else on_route(suspicion, route, why, self.windows.records)
 
     def _known_elsewhere(self, suspicion: Suspicion) -> Finding | None:
         """Return the same leak as another worker of this journal confirmed it: reason enough to look at a mere suspect.

@@ -125,7 +125,7 @@ class RequestTable:
         self.ended: deque[Passage] = deque(maxlen=QUEUE)
         self.total = 0
         self.websockets = 0
-        self.solo: SoloProbe | None = None  # armed during a burst
+        self.solo: SoloProbe | None = None  # armed before a burst
         self.names = RouteNames()
         self._on_cause = on_cause
         self._fingerprints: dict[tuple[Cause, str], str] = {}
@@ -140,7 +140,7 @@ class RequestTable:
     def begin(self, passage: Passage) -> None:
         """Put a request in flight. Called once per request; about 100 ns."""
         if self.solo is not None:
-            self.solo.begin(passage, quiet=not self.in_flight)
+            self.solo.begin(passage, len(self.in_flight))
         self.in_flight.add(passage)
 
     def counted_in_flight(self) -> int:
