@@ -221,8 +221,9 @@ def batches(variant: Variant) -> tuple[Batch, Batch]:
     """Return what sends requests through the do-nothing middleware, and what sends them through the variant."""
     if variant.over == "wsgi":
         return wsgi_batch(NothingWSGI(raw_wsgi)), wsgi_batch(variant.wrap(raw_wsgi))
-    make = starlette_app if variant.over == "starlette" else lambda: raw_asgi
-    return asgi_batch(Nothing(make())), asgi_batch(variant.wrap(make()))
+    if variant.over == "asgi":
+        return asgi_batch(Nothing(raw_asgi)), asgi_batch(variant.wrap(raw_asgi))
+    return asgi_batch(Nothing(starlette_app())), asgi_batch(variant.wrap(starlette_app()))
 
 
 async def measure(name: str, rounds: int) -> dict[str, list[float]]:
