@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.recycling.measuring import measure
 from benchmarks.recycling.rows import ROWS
-from benchmarks.recycling.table import keep, kept, table, write
+from benchmarks.recycling.table import add, keep, kept, table, write
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="run the rows whose name contains one of these; none: all")
     parser.add_argument("--list", action="store_true", help="say the names of the rows and what was kept")
     parser.add_argument("--table", action="store_true", help="write the table of what was kept, run nothing")
+    parser.add_argument("--add", action="store_true", help="add to what was kept of a row instead of replacing it")
     parser.add_argument("--missing", action="store_true", help="run only rows that were not kept yet")
     chosen = parser.parse_args()
     have = {each.name for each in kept()}
@@ -30,7 +31,10 @@ def main() -> None:
         except (RuntimeError, OSError) as error:
             print(f"{row.name}: {error}", file=sys.stderr)
             continue
-        keep(result)
+        if chosen.add:
+            result = add(result)
+        else:
+            keep(result)
         print(table([result]).splitlines()[-1], flush=True)
     write()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +21,35 @@ def keep(result: Result) -> None:
     """Write one row down."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{result.name}.json").write_text(json.dumps(as_json(result), indent=1) + "\n")
+
+
+def add(result: Result) -> Result:
+    """Write one row down together with what was kept of it: a row may take several runs to see enough recycles."""
+    path = RESULTS / f"{result.name}.json"
+    if path.exists():
+        result = together(Result(**json.loads(path.read_text())), result)
+    keep(result)
+    return result
+
+
+def together(first: Result, second: Result) -> Result:
+    """Return two runs of a row as one: counts are summed, times are the worse of the two."""
+    ready = [each for each in (first.least_ready, second.least_ready) if each is not None]
+    return dataclasses.replace(
+        second,
+        recycles=first.recycles + second.recycles,
+        requests=first.requests + second.requests,
+        lost=dict(Counter(first.lost) + Counter(second.lost)),
+        longest_gap=max(first.longest_gap, second.longest_gap),
+        median_gap=max(first.median_gap, second.median_gap),
+        p99_steady=min(first.p99_steady, second.p99_steady),
+        p99_recycle=max(first.p99_recycle, second.p99_recycle),
+        extra_steady=min(first.extra_steady, second.extra_steady),
+        extra_recycle=max(first.extra_recycle, second.extra_recycle),
+        least_ready=min(ready, default=None),
+        seconds=first.seconds + second.seconds,
+        outage=first.outage or second.outage,
+    )
 
 
 def kept() -> list[Result]:

@@ -192,14 +192,15 @@ class Handover:
 
     def _await_successor(self) -> bool:
         deadline = time.monotonic() + BOOT_DEADLINE
-        while time.monotonic() < deadline and not self._urgent.is_set():
+        # Where the server tells us to leave, sockets are not shared: without a successor nobody would listen.
+        while time.monotonic() < deadline and (self._strategy.told or not self._urgent.is_set()):
             if self._successor_serves():
                 return True
             time.sleep(POLL)
         late = f"the successor did not say within {BOOT_DEADLINE:.0f} s that it serves"
-        if self._told.is_set():
+        if not self._strategy.told and self._told.is_set():
             return False  # the server is told to end us meanwhile, and perhaps our successor too
-        if self._urgent.is_set():
+        if not self._strategy.told and self._urgent.is_set():
             late = "memory passed the hard ceiling before the successor served"
         self._on_note(f"{late}: leaving all the same, requests wait in the server's socket")
         return False
@@ -246,6 +247,8 @@ class Handover:
             return
         while self._in_flight() > 0 and time.monotonic() < self._finish_by:
             time.sleep(POLL)
+        if self._finish_by and self._in_flight() > 0:
+            self._on_note(f"{self._in_flight()} requests were cut at the drain deadline")
         time.sleep(self._strategy.grace / 5)
         if called and not self._strategy.told:
             self._ask(called=False)  # the server did not hear, or took back another worker
