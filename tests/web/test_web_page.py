@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+import anyio
 import pytest
 import web_journals
 from web_server import DEADLINE, TOKEN, ask, free_port, running, serving
@@ -12,7 +13,7 @@ from web_server import DEADLINE, TOKEN, ask, free_port, running, serving
 from leakguard.config import Config
 from leakguard.errors import ConfigError
 from leakguard.journal.reading import read
-from leakguard.web import pictures
+from leakguard.web import Page, pictures
 from leakguard.web.allowance import MAX_CLIENTS, Allowance
 from leakguard.web.door import COOKIE, Door
 
@@ -65,6 +66,54 @@ def test_the_token_is_long_and_never_shown():
     assert TOKEN not in repr(config)
     assert TOKEN not in str(config.described())
     assert ("page_token", "set") in [(option.name, value) for option, value, _ in config.described()]
+
+
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("", "/_leakguard/"),
+        ("/api", "/api/_leakguard/"),  # a server that puts the root into the path, as ASGI says
+        ("/api", "/_leakguard/"),  # one that does not
+    ],
+)
+def test_it_is_found_behind_a_proxy(story, root, path):
+    """Wherever a proxy has put the app, the page is below it, secure cookies under TLS included; neighbours are not ours."""
+    own = Page(Config.load(page_token=TOKEN, journal=story))
+
+    def scope(path, method="GET"):
+        return {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "root_path": root,
+            "headers": [(b"authorization", f"Bearer {TOKEN}".encode())],
+            "query_string": b"",
+            "scheme": "https",
+            "server": ("app.example", 443),
+            "client": ("192.0.2.1", 5),
+            "http_version": "1.1",
+        }
+
+    def answer(path, method="GET", body=b""):
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        anyio.run(own.at_path, scope(path, method), receive, send)
+        return sent[0]["status"], dict(sent[0]["headers"]), b"".join(each.get("body", b"") for each in sent)
+
+    assert own.owns(scope(path))
+    assert own.owns(scope(path.rstrip("/")))
+    for other in ("/_leakguardian/", "/x/_leakguard/", "/", root):
+        assert not own.owns(scope(other))
+    assert b"POST /telemetry" in answer(path)[2]
+    assert answer(path + "static/charts.js")[0] == 200
+    assert answer(path.rstrip("/"))[1][b"location"] == b"_leakguard/"
+    assert b"; Secure" in answer(path + "sign-in", "POST", f"token={TOKEN}".encode())[1][b"set-cookie"]
 
 
 @pytest.mark.server

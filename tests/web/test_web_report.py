@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+
 import pytest
+import web_journals
 from test_web_browser import PIXELS, assert_inert, unfold
 
+from leakguard.errors import MissingExtraError
 from leakguard.journal.reading import read
+from leakguard.records import Kind, Verdict
+from leakguard.reports import html
 from leakguard.reports.formats import FORMATS, Look
-from leakguard.reports.model import build
+from leakguard.reports.model import build, of_findings
 
 
 @pytest.fixture
@@ -60,6 +67,31 @@ def test_the_file_is_accessible_on_a_phone(visit, report, story, violations, sch
     unfold(page)
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_verdict_has_its_document(visit, tmp_path, kind):
+    """A report without a journal, as a test or a check makes it, is a document, too, with a headline for each verdict."""
+    found = [dataclasses.replace(web_journals.GROWING, kind=kind)] if kind not in {Kind.STEADY, Kind.UNKNOWN} else []
+    made = of_findings(found, Verdict(kind, ("for a reason",)), target="shop:app", requests=300)
+    text = FORMATS["html"].render(made, Look())
+    titles = {Kind.STEADY: "No leak", Kind.UNKNOWN: "Too early to say", Kind.TASKS: "tasks never end"}
+    assert f"{titles.get(kind, 'leak')}" in text.split("</title>")[0].split("<title>")[1]
+    assert ("for a reason" in text) == (not found)
+    if kind is Kind.STEADY:  # one of them in a browser: no chart has anything to draw
+        file = tmp_path / "report.html"
+        file.write_text(text, encoding="utf-8")
+        page = visit(file.as_uri())
+        assert page.faults == []
+        page.get_by_text("Too few windows to draw yet.").first.wait_for()
+
+
+def test_a_missing_jinja_is_said(monkeypatch, story):
+    """Without the extra the format says which one it needs."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    html._environment.cache_clear()
+    with pytest.raises(MissingExtraError, match=r"leakguard-middleware\[html\]"):
+        FORMATS["html"].render(build(read(story)), Look())
 
 
 def test_hostile_names_are_inert_in_the_file(visit, report, hostile):
