@@ -29,7 +29,7 @@ from leakguard.testing.survivors import survivors
 from leakguard.testing.tempfiles import FILES
 
 SCREENS = 3
-"""Whole repetitions that a suspicion has to survive, the last two without a break, before the rate law is asked."""
+"""Whole repetitions in each of which something must grow before the rate law is asked."""
 
 USUAL_N = 50
 """Calls per round, unless the run names another number or the budget allows no more."""
@@ -90,6 +90,7 @@ class Idle:
         self._leftover: Leftover | None = None
         self._seconds = 0.0
         self._frozen_since = 0
+        self._born: dict[str, int] = {}
         FILES.__enter__()
 
     def pytest_sessionstart(self) -> None:
@@ -172,15 +173,13 @@ class Idle:
         if not suspected:
             return None
         try:
-            judged = self._repeat(item, suspected)
+            judged = self._repeat(item)
         except LeakGuardError as error:
             self._unjudged(item, suspected, str(error))
             return None
         except (Exception, *_ENDINGS) as error:
             self._unjudged(item, suspected, f"it passed once and ended in {type(error).__name__} when repeated")
             return None
-        finally:
-            self._repeated = time.perf_counter() - began
         if judged is None or not judged.findings:
             return None
         message = (
@@ -209,32 +208,25 @@ class Idle:
             if after.blocks - before.blocks > large:
                 suspected.add("blocks")
             if FREEZER.active:
-                suspected |= self._born(item)
+                suspected |= self._births(item)
         return suspected
 
-    def _born(self, item: pytest.Item) -> set[str]:
+    def _births(self, item: pytest.Item) -> set[str]:
         cls = getattr(item, "cls", None)
         born = survivors((cls,) if cls is not None else ())
-        self._frozen_since += sum(born.objects.values())
-        return {f"request {name}" for name in born.requests} | {f"object {name}" for name in born.objects}
+        self._born = {f"request {name}": count for name, count in born.requests.items()}
+        self._born |= {f"object {name}": count for name, count in born.objects.items()}
+        self._frozen_since += sum(self._born.values())
+        return set(self._born)
 
-    def _repeat(self, item: pytest.Item, suspected: set[str]) -> Judged | None:
+    def _repeat(self, item: pytest.Item) -> Judged | None:
         """Repeat the test whole: a few times to see whether the suspicion recurs, then as the rate law wants it."""
         if not isinstance(item, pytest.Function) or _examples(item):
             raise LeakGuardError("only a test function, and no hypothesis test, can be repeated as it was")
         whole = Whole(item)
-        recurring = suspected
-        with quiet.silence():
-            for screen in range(SCREENS):
-                self._freeze()
-                before, self._leftover = Counts.now(), self._leftover and Leftover()
-                began = time.perf_counter()
-                whole.run(self._leftover)
-                took = time.perf_counter() - began
-                now = self._suspicions(item, before, _LARGE // 4)
-                recurring = now if screen < 1 else recurring & now
-                if not recurring:
-                    return None
+        took = self._screen(item, whole)
+        if took is None:
+            return None
         usual = options.usual(self._config)
         wanted = joined({"n": USUAL_N, **usual}, {})
         calls = int(options.budget(self._config) / (took * _CALLS)) if took else wanted.n
@@ -245,6 +237,30 @@ class Idle:
         if tasks is not None:
             return tasks
         return check(lambda: whole.run(None), wanted)
+
+    def _screen(self, item: pytest.Function, whole: Whole) -> float | None:
+        """Repeat the test a few times; return how long one run took, ``None`` when nothing grew in every one.
+
+        What is only replaced (the last request of a client, a limiter for each event loop) is born anew in each run and does
+        not grow, so objects are counted from the first of these runs on.
+        """
+        recurring: set[str] = set()
+        alive: dict[str, int] = {}
+        took = 0.0
+        with quiet.silence():
+            self._freeze()
+            for screen in range(SCREENS):
+                before, self._leftover = Counts.now(), self._leftover and Leftover()
+                began = time.perf_counter()
+                whole.run(self._leftover)
+                took = time.perf_counter() - began
+                now = self._suspicions(item, before, _LARGE // 4)
+                born = self._born
+                more = {name for name in now if name not in born or born[name] > alive.get(name, 0)}
+                recurring, alive = (more if screen == 0 else recurring & more), dict(born)
+                if not recurring:
+                    return None
+        return took
 
     def _unjudged(self, item: pytest.Item, suspected: set[str], why: str) -> None:
         told = {
