@@ -163,7 +163,7 @@ def _look_at_uwsgi() -> Server:
     uwsgi: Any = sys.modules["uwsgi"]
     version = uwsgi.version.decode() if isinstance(uwsgi.version, bytes) else str(uwsgi.version)
     options = {name.decode() if isinstance(name, bytes) else name for name in uwsgi.opt}
-    kind = "" if options & {"enable-threads", "threads", "gevent", "greenlet"} else "no threads"
+    kind = "" if options & {"enable-threads", "threads", "gevent", "greenlet"} else "thread-less"
     return Server("uwsgi", version, kind, _count(uwsgi.numproc), uwsgi.masterpid() != 0, uwsgi)
 
 

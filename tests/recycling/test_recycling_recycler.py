@@ -226,7 +226,7 @@ def test_the_doctor_says_when_there_is_no_ceiling():
         ("auto", Server("hypercorn"), "single process (-w 0)"),
         ("auto", Server("hypercorn", kind="trio", supervised=True), "asyncio and uvloop only"),
         ("auto", Server("granian"), "cannot be seen"),
-        ("auto", Server("uwsgi", kind="no threads", supervised=True), "--enable-threads"),
+        ("auto", Server("uwsgi", kind="thread-less", supervised=True), "--enable-threads"),
         ("auto", Server("uwsgi"), "without a master"),
         ("auto", Server("cheroot"), "does not replace workers there yet"),
         ("auto", Server("unknown"), "is not known"),

@@ -69,7 +69,7 @@ def choose(option: str, server: Server) -> Strategy:
         return HypercornStrategy(server)
     if server.name == "granian" and server.supervised:
         return GranianStrategy(server)
-    if server.name == "uwsgi" and server.kind == "no threads":
+    if server.name == "uwsgi" and server.kind == "thread-less":
         why = "Python threads are off there, so nothing can watch: start it with --enable-threads"
         return NoStrategy(f"{server}: {why}. {_LEFT_ALONE}", server.workers)
     if server.name == "uwsgi" and server.supervised:

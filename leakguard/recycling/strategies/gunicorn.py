@@ -109,7 +109,7 @@ class GunicornStrategy:
         """Return what a recycle will do here."""
         if self.can_overlap():
             how = (
-                "at the ceiling the arbiter is asked for a second worker (SIGTTIN); when that one serves, this one stops "
+                "at the ceiling the arbiter is asked for one more worker (SIGTTIN); when that one serves, this one stops "
                 "accepting, finishes what is in flight with Connection: close and is let go (SIGTTOU): no gap, no request lost."
             )
         elif self.workers == 1:
