@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from pathlib import Path
+
+from reports.report_stories import RETAINED
 
 from leakguard.journal.sqlite import SqliteJournal
 from leakguard.probes import latency
@@ -35,15 +38,8 @@ HOSTILE = [
     "GET /" + "a" * 10_000,
     "GET /" + "\u0637\u0631\u064a\u0642" * 20,
 ]
-TELEMETRY = Finding(
-    kind=Kind.RETAINED_REQUESTS,
-    status=Status.CONFIRMED,
-    fingerprint="3f9c1a2b3c4d",
-    route="POST /telemetry",
-    type="dict",
-    also_types=("str",),
-    site=Site("game.py", 88, "ingest"),
-    holder="game.pending",
+TELEMETRY = dataclasses.replace(
+    RETAINED,
     chain=(
         "module game",
         "dict game.pending",
@@ -51,17 +47,6 @@ TELEMETRY = Finding(
         "starlette.requests.Request .request",
         "dict .scope",
     ),
-    per_request=1.0,
-    bytes_per_request=12288.0,
-    retained_bytes=345 * 12288,
-    size_method="pympler asizeof, sample of 20 newest",
-    error="KeyError at game.py:91",
-    reasons=(
-        "345 requests of POST /telemetry got their answer and are still in memory",
-        "rose 23 times in 24 windows: +1.00 per failed request (+0.10 per request)",
-    ),
-    count=345,
-    failed=True,
 )
 GROWING = Finding(
     kind=Kind.LEAK,
