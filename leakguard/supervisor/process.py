@@ -29,11 +29,13 @@ class Process:
 
     Attributes:
         pid: its process id.
+        listening: it handed up a socket.
         ready: it said that it serves.
         leaving: it said that it ends on purpose.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], mask: Iterable[int]) -> None:
+        self.listening = False
         self.ready = False
         self.leaving = False
         self.started = time.monotonic()

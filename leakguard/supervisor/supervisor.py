@@ -137,6 +137,7 @@ class Supervisor:
         message, descriptors = heard
         word = message.get("do")
         if word == "keep":
+            process.listening = True
             for descriptor in descriptors:
                 self._kept.add(str(message.get("key")), socket.socket(fileno=descriptor))
             descriptors = []
@@ -192,8 +193,8 @@ class Supervisor:
             self._reap()
         elif came.number == signal.SIGTERM and not came.shared:
             self._end()
-        elif came.number == signal.SIGHUP and not came.shared and self._current is not None and self._current.ready:
-            self._current.tell("replace", why="asked for by SIGHUP")
+        elif came.number == signal.SIGHUP and not came.shared and self._replaces():
+            pass
         else:
             self._ending += came.number in {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP}
             if not came.shared:
@@ -208,6 +209,13 @@ class Supervisor:
                 continue
             if not (self._ending == 1 and process.ready and process.tell("retire", why="told to end by SIGTERM")):
                 process.signal(signal.SIGTERM)
+
+    def _replaces(self) -> bool:
+        """Ask for a successor; ``False`` where no server of ours would hear of it."""
+        serving = self._current
+        if serving is None or not (serving.ready or serving.listening):
+            return False
+        return serving.tell("replace", why="asked for by SIGHUP")
 
     def _pass_on(self, number: int) -> None:
         for process in (self._successor, self._current):

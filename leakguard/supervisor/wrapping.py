@@ -83,12 +83,21 @@ def _gunicorn(module: Any) -> None:
     def load_wsgi(self: Any) -> None:
         original(self)
         kinds = {base.__module__.partition(".")[0] for base in type(self).__mro__}
-        if any(base.__module__ == "gunicorn.workers.gasgi" for base in type(self).__mro__):
-            self.wsgi = wrap_asgi(self.wsgi)
-        elif not kinds & {"uvicorn", "uvicorn_worker"}:  # those load through uvicorn's own configuration
+        if not kinds & {"uvicorn", "uvicorn_worker"}:  # those load through uvicorn's own configuration
             self.wsgi = wrap_wsgi(self.wsgi)
 
     module.Worker.load_wsgi = load_wsgi
+
+
+def _gunicorn_asgi(module: Any) -> None:
+    original = module.ASGIWorker.load_wsgi
+
+    @functools.wraps(original)
+    def load_wsgi(self: Any) -> None:
+        original(self)
+        self.asgi = wrap_asgi(self.asgi)
+
+    module.ASGIWorker.load_wsgi = load_wsgi
 
 
 def _hypercorn(module: Any) -> None:
@@ -143,6 +152,7 @@ def _with_loader(original: Callable[..., Any], wrap: Callable[[App], App]) -> Ca
 PATCHES: dict[str, Callable[[Any], None]] = {
     "uvicorn.config": _uvicorn,
     "gunicorn.workers.base": _gunicorn,
+    "gunicorn.workers.gasgi": _gunicorn_asgi,
     "hypercorn.app_wrappers": _hypercorn,
     "waitress.server": _waitress,
     "daphne.server": _daphne,

@@ -92,6 +92,17 @@ class Supervised:
             return [json.loads(row[0]) for row in journal.execute(f"SELECT payload FROM {table}{where}")]
         return []
 
+    def await_ready(self, count=1):
+        """Wait until so many processes have said that they serve, and return the answering one's process id."""
+
+        def ready():
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self.journal)) as journal:
+                return journal.execute("SELECT count(ready) FROM worker").fetchone()[0] >= count
+            return False
+
+        wait_for(ready, 30, self.said)
+        return self.await_serving()
+
     def recycles(self):
         """Return the recycles so far."""
         return self.rows("event", "recycle")

@@ -29,12 +29,12 @@ def test_a_successor_that_fails_to_boot_changes_nothing(supervise, tmp_path):
     assert server.said().count("ImportError: a bad deploy") == 1
 
 
+@pytest.mark.long
 def test_sighup_after_a_bad_deploy_keeps_the_old_process(supervise, tmp_path):
     """A reload that fails is no outage, and the next one, of a good deploy, succeeds."""
     deployed = tmp_path / "deployed"
     server = supervise(UVICORN, environment={"APP_DEPLOYED": str(deployed)})
-    pid = server.await_serving()
-    time.sleep(1)
+    pid = server.await_ready()
     deployed.write_text("fail")
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: any("did not come" in note for note in server.notes()))
@@ -47,8 +47,7 @@ def test_sighup_after_a_bad_deploy_keeps_the_old_process(supervise, tmp_path):
 def test_a_dead_process_is_succeeded_by_the_one_that_boots(supervise):
     """When the kernel kills the old process while its successor boots, the successor takes over; clients wait in the socket."""
     server = supervise(UVICORN, environment={"APP_BOOT": "1.5"})
-    pid = server.await_serving()
-    time.sleep(1)
+    pid = server.await_ready()
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: len(server.children()) == 2)
     os.kill(pid, signal.SIGKILL)
@@ -56,6 +55,7 @@ def test_a_dead_process_is_succeeded_by_the_one_that_boots(supervise):
     assert server.process.poll() is None
 
 
+@pytest.mark.long
 def test_without_memory_for_two_the_process_leaves_first(supervise, tmp_path):
     """Where a second process does not fit, requests wait in the kept socket: a gap, said in a note, but nothing lost."""
     log = tmp_path / "said"
@@ -80,7 +80,13 @@ def test_without_memory_for_two_the_process_leaves_first(supervise, tmp_path):
     assert any("no memory for a second process" in note for note in said("note"))
 
 
-@pytest.mark.parametrize("words", [["--fd", "3"], ["--port", "PORT"]], ids=["fd", "port"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--fd", "3"], id="fd"),
+        pytest.param(["--port", "PORT"], id="port", marks=pytest.mark.long),
+    ],
+)
 def test_with_a_passed_socket_a_restart_of_the_whole_service_loses_nothing(supervise, words):
     """Socket activation: systemd keeps the socket over a stop and a start, so clients wait and none is refused."""
     with socket.socket() as listener:

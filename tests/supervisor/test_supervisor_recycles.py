@@ -21,7 +21,13 @@ SERVERS = {
 }
 
 
-@pytest.mark.parametrize("command", [pytest.param(words, id=name) for name, words in SERVERS.items()])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(words, id=name, marks=() if name == "uvicorn" else pytest.mark.long)
+        for name, words in SERVERS.items()
+    ],
+)
 def test_a_single_process_is_replaced_without_a_gap(supervise, command):
     """Three recycles under load: nothing lost, the successor serves before its predecessor leaves, nobody waits for a boot."""
     require(importlib.util.find_spec(command[0]), command[0])

@@ -48,7 +48,9 @@ def test_signals_are_passed_on(name):
 def test_ctrl_c_reaches_the_process_once():
     """A terminal sends Ctrl-C to everybody: passed on as well it would come twice, and servers take that for impatience."""
     code = "import signal, time; got = []; signal.signal(signal.SIGINT, lambda *_: got.append(1)); print('up', flush=True);\n"
-    code += "end = time.monotonic() + 2\nwhile time.monotonic() < end: time.sleep(0.05)\nraise SystemExit(40 + len(got))"
+    code += (
+        "end = time.monotonic() + 2\nwhile time.monotonic() < end: time.sleep(0.05)\nraise SystemExit(40 + len(got))"
+    )
     here, there = pty.openpty()
     script = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
     words = [sys.executable, "-m", "leakguard", "run", "--", sys.executable, "-c", code]
@@ -122,9 +124,7 @@ def test_a_crash_ends_the_supervisor_with_its_code(supervise):
 def test_sighup_replaces_the_process(supervise):
     """``systemctl reload`` and ``kill -HUP``: the successor serves the code of now, and nothing is lost meanwhile."""
     server = supervise(UVICORN)
-    first = server.await_serving()
-    wait_for(lambda: server.rows("worker"))
-    time.sleep(1)
+    first = server.await_ready()
     server.process.send_signal(signal.SIGHUP)
     outcome = server.drive(lambda: server.ask("/pid") != str(first) and first not in server.children())
     assert outcome.lost == 0, outcome.details
@@ -136,8 +136,7 @@ def test_sighup_replaces_the_process(supervise):
 def test_without_its_supervisor_the_process_drains_and_ends(supervise):
     """After a SIGKILL of the supervisor nobody is left behind on the port."""
     server = supervise(UVICORN)
-    pid = server.await_serving()
-    time.sleep(1)
+    pid = server.await_ready()
     server.process.kill()
     server.process.wait()
     wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
