@@ -18,6 +18,7 @@ from leakguard.records import Census, Explanation, Kind
 from leakguard.testing import outside, quiet
 from leakguard.testing.places import classes, places
 from leakguard.testing.suspects import Looks
+from leakguard.testing.tempfiles import FILES
 
 if typing.TYPE_CHECKING:
     from leakguard.testing.caller import Caller
