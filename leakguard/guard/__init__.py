@@ -94,5 +94,6 @@ def _after_fork_in_child() -> None:
         holder.forget_guard()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(release)  # the last window of a worker that ends in order is written, too

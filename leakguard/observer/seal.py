@@ -9,14 +9,17 @@ threads waiting). So the C library is called through ``ctypes.PyDLL``, which kee
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
 import os
-import resource
 import signal
 import sys
 from collections.abc import Sequence
+
+with contextlib.suppress(ImportError):  # not on Windows, where nothing is forked
+    import resource
 
 # The kernel's OOM killer takes the process with the highest mark first: 1000 is the highest.
 _OOM_FIRST = b"1000"

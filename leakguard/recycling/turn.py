@@ -10,7 +10,6 @@ so nothing gets stale.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 import tempfile
@@ -18,6 +17,9 @@ import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
+
+with contextlib.suppress(ImportError):  # not on Windows, where no server is one that workers are replaced under
+    import fcntl
 
 DAY = 86400.0
 MOST_RECYCLES = 4096  # lines kept of the history; daily_cap looks at a day of them
@@ -228,6 +230,8 @@ def sweep(directory: Path) -> None:
 def _own_directory(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
+    if not hasattr(os, "geteuid"):
+        raise OSError("this system has no locks that end with their process")
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(f"{path} must be a directory of this user's own with mode 0700")
@@ -280,4 +284,5 @@ def _forget_locks() -> None:
         group._mine = group._turn = None
 
 
-os.register_at_fork(after_in_child=_forget_locks)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_locks)

@@ -6,13 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from supervised_server import UVICORN, wait_for
 
 pytestmark = pytest.mark.server
 
-SLEEPER = "import signal, sys, time; signal.signal(signal.SIG{0}, lambda *_: sys.exit({1})); print('up', flush=True); time.sleep(60)"
+SLEEPER = (
+    "import signal, sys, time; signal.signal(signal.SIG{0}, lambda *_: sys.exit({1}));"
+    "print('up', flush=True); time.sleep(60)"
+)
+TERMINAL = (  # makes its standard input its terminal, as a login does
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def run(code, **more):
@@ -52,10 +60,9 @@ def test_ctrl_c_reaches_the_process_once():
         "end = time.monotonic() + 2\nwhile time.monotonic() < end: time.sleep(0.05)\nraise SystemExit(40 + len(got))"
     )
     here, there = pty.openpty()
-    script = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
     words = [sys.executable, "-m", "leakguard", "run", "--", sys.executable, "-c", code]
     process = subprocess.Popen(
-        [sys.executable, "-c", script, *words], stdin=there, stdout=there, stderr=there, start_new_session=False
+        [sys.executable, "-c", TERMINAL, *words], stdin=there, stdout=there, stderr=there, start_new_session=False
     )
     os.close(there)
     said = b""
@@ -139,4 +146,4 @@ def test_without_its_supervisor_the_process_drains_and_ends(supervise):
     pid = server.await_ready()
     server.process.kill()
     server.process.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
