@@ -19,7 +19,7 @@ import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from leakguard.check.board import DONE, MEASURING, PHASES, STOPPING, Board
+from leakguard.check.board import DONE, MEASURING, PHASES, Board
 from leakguard.check.drive import drive
 from leakguard.check.plan import Plan
 from leakguard.check.result import Result
@@ -29,7 +29,7 @@ from leakguard.records import Site
 
 POLL = 0.2  # seconds between two looks at the board
 GRACE = 1.5  # seconds that the process with the app is given to notice by itself what the one that watches sees as well
-STOP = 6.0  # seconds in which the app must have shut down
+STOP = 2.5  # seconds in which the app must have shut down
 
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 _PR_SET_PDEATHSIG = 1
@@ -47,7 +47,7 @@ def check(plan: Plan, show: Show) -> Result:
     """
     board = Board(plan.concurrency)
     if not hasattr(os, "fork"):
-        return drive(plan, board, lambda _names: None)
+        return drive(plan, board, lambda _message: None)
     with tempfile.TemporaryFile() as traces:
         reading, writing = os.pipe()
         sys.stdout.flush()
@@ -68,16 +68,16 @@ def _be_driven(plan: Plan, board: Board, writing: int, traces: typing.IO[bytes])
     code = 0
     try:
         os.dup2(2, 1)  # what the app prints must not get between the lines of the report
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may it wait for somebody to type
         _die_with_parent()
         os.environ["LEAKGUARD_LEVEL"] = "off"  # a middleware of ours in the app would measure, and grow, beside us
         os.environ.update(plan.environment)
         faulthandler.enable(traces, all_threads=True)
         faulthandler.register(signal.SIGQUIT, traces, all_threads=True)
         try:
-            answer: object = drive(plan, board, lambda names: _write(writing, pickle.dumps(names)))
+            drive(plan, board, lambda message: _write(writing, pickle.dumps(message)))
         except LeakGuardError as error:
-            answer = _Failed(isinstance(error, ConfigError), str(error))
-        _write(writing, pickle.dumps(answer))
+            _write(writing, pickle.dumps(_Failed(isinstance(error, ConfigError), str(error))))
         board.enter(DONE)
     except KeyboardInterrupt:
         code = 130
@@ -119,24 +119,34 @@ class _Watch:
         Raises:
             LeakGuardError: what the other process raised, or what became of it.
         """
+        status: int | None = None
         try:
-            while self._listen():
+            while status is None:
+                self._listen()
+                if self._messages()[1] is not None:
+                    break
                 show(self._board.phase, self._board.trips)
-                said = self._overdue()
+                status = self._ended()
+                said = self._overdue() if status is None else None
                 if said is not None:
                     raise NotMeasuredError(said)
+            self._listen()
         finally:
-            status = self._end()
+            status = self._end() if status is None else status
         return self._result(status)
 
-    def _listen(self) -> bool:
-        """Read what there is; return whether there may be more."""
+    def _listen(self) -> None:
+        """Read what there is, or wait a moment. Others may hold the pipe open: its end is not waited for."""
         ready, _, _ = select.select([self._reading], [], [], POLL)
-        if not ready:
-            return True
-        piece = os.read(self._reading, 65536)
-        self._answer += piece
-        return bool(piece)
+        while ready:
+            piece = os.read(self._reading, 65536)
+            self._answer += piece
+            ready = select.select([self._reading], [], [], 0)[0] if piece else []
+
+    def _ended(self) -> int | None:
+        """Return how the process ended, ``None`` while it runs."""
+        pid, status = os.waitpid(self._child, os.WNOHANG)
+        return status if pid else None
 
     def _overdue(self) -> str | None:
         """Return what hangs, if something does."""
@@ -146,8 +156,6 @@ class _Watch:
         if waiting is not None and now - waiting[0] > self._plan.patience + GRACE:
             return f"{self._name(waiting[1])} hangs: no answer within {self._plan.patience:g} s{self._place()}"
         if now - self._began <= self._plan.deadline:
-            return None
-        if phase in {STOPPING, DONE} and now - self._began <= self._plan.deadline + STOP:
             return None
         doing = "" if phase == MEASURING else f" while {PHASES[phase]}{self._place()}"
         return f"the deadline of {self._plan.deadline:g} s passed{doing}; give it more time: --deadline"
@@ -166,19 +174,12 @@ class _Watch:
         return place_in(text)
 
     def _end(self) -> int:
-        """Make sure that the process is gone, and return how it ended."""
-        if self._messages()[1] is not None:
-            pid, status = os.waitpid(self._child, os.WNOHANG)
-            for _ in range(int(STOP / POLL)):
-                if pid:
-                    return status
-                time.sleep(POLL / 4)
-                pid, status = os.waitpid(self._child, os.WNOHANG)
-        else:
-            time.sleep(0.05)
-            pid, status = os.waitpid(self._child, os.WNOHANG)
-            if pid:
-                return status
+        """Make sure that the process is gone, and return how it ended. One that has answered may shut its app down first."""
+        until = time.monotonic() + (STOP if self._messages()[1] is not None else 0.0)
+        while (status := self._ended()) is None and time.monotonic() < until:
+            time.sleep(POLL / 10)
+        if status is not None:
+            return status
         with contextlib.suppress(OSError):
             os.kill(self._child, signal.SIGKILL)
         return os.waitpid(self._child, 0)[1]

@@ -9,7 +9,7 @@ import time
 import typing
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-from leakguard.check import routes
+from leakguard.check import routes, served
 from leakguard.check.board import ASKING, IMPORTING, MEASURING, STARTING, STOPPING, Board
 from leakguard.check.clients.base import Client
 from leakguard.check.interface import Interface
@@ -23,36 +23,36 @@ from leakguard.detection.forgiveness import Forgiveness
 from leakguard.errors import ConfigError
 from leakguard.testing import quiet
 
-Announce = Callable[[tuple[str, ...]], None]
-"""Is told the names of the requests, before the first is sent."""
+Tell = Callable[[tuple[str, ...] | Result], None]
+"""Is told the names of the requests before the first is sent, and the result before the app is shut down."""
 
-_MOST_SAID = 5
+_RUNNERS: list[asyncio.Runner] = []
 _MARGIN = 2.0  # seconds at the end to shut down and report
 _TRIAL, _TRIAL_SECONDS = 20, 0.3
 
 
-def drive(plan: Plan, board: Board, announce: Announce) -> Result:
+def drive(plan: Plan, board: Board, tell: Tell) -> Result:
     """Check an app in this process.
 
     Args:
         plan: what to check, and how.
         board: is written what is being done.
-        announce: is told the names of the requests, before the first is sent.
+        tell: is told the names of the requests, and the result.
 
     Raises:
         ConfigError: the target is no app, or gives no requests.
         NotMeasuredError: it does not start up, hangs, or was not answered.
     """
-    return _Drive(plan, board, announce).run()
+    return _Drive(plan, board, tell).run()
 
 
 class _Drive:
     """One check."""
 
-    def __init__(self, plan: Plan, board: Board, announce: Announce) -> None:
+    def __init__(self, plan: Plan, board: Board, tell: Tell) -> None:
         self._plan = plan
         self._board = board
-        self._announce = announce
+        self._tell = tell
         self._began = time.monotonic()
 
     def run(self) -> Result:
@@ -72,25 +72,32 @@ class _Drive:
             from leakguard.check.clients.asgi import AsgiClient
 
             client = AsgiClient(target.app, plan.concurrency, plan.patience, board)
-        with asyncio.Runner() as runner:
-            return runner.run(self._check(target, client))
+        # Never closed: that would wait for the app's threads. The process ends instead.
+        _RUNNERS.append(asyncio.Runner())
+        return _RUNNERS[-1].run(self._check(target, client))
 
     async def _check(self, target: Target, client: Client) -> Result:
-        plan, board = self._plan, self._board
+        board = self._board
         board.enter(STARTING)
         await client.start()
         try:
-            requests, notes = self._requests(client.app)
-            self._announce(tuple(request.name for request in requests))
-            deadline = self._began + plan.deadline - min(_MARGIN, plan.deadline / 10)
-            trips = RoundTrips(client, requests, deadline, board)
-            board.enter(ASKING)
-            causes, each = await _acquaint(trips)
-            board.enter(MEASURING)
-            outcomes = await _judged(plan, trips, each)
+            result = await self._measure(target, client)
+            self._tell(result)  # before the app is shut down, which may hang
         finally:
             board.enter(STOPPING)
             await client.stop()
+        return result
+
+    async def _measure(self, target: Target, client: Client) -> Result:
+        plan, board = self._plan, self._board
+        requests, notes = self._requests(client.app)
+        self._tell(tuple(request.name for request in requests))
+        deadline = self._began + plan.deadline - min(_MARGIN, plan.deadline / 10)
+        trips = RoundTrips(client, requests, deadline, board)
+        board.enter(ASKING)
+        causes, each = await _acquaint(trips)
+        board.enter(MEASURING)
+        outcomes = await _judged(plan, trips, each)
         answers = trips.answers
         asked = tuple(
             Asked(name, answers.statuses(index), answers.cause(index) or causes[index])
@@ -101,8 +108,8 @@ class _Drive:
             interface=str(target.interface),
             asked=asked,
             outcomes=tuple(outcomes),
-            blocked=tuple(blocked(asked, requests, errors_expected=plan.errors_expected)),
-            notes=(*notes, *remarks(asked), *(note for outcome in outcomes for note in outcome.notes)),
+            blocked=tuple(served.blocked(asked, requests, plan)),
+            notes=(*notes, *served.remarks(asked), *(note for outcome in outcomes for note in outcome.notes)),
             requests=answers.total,
             seconds=time.monotonic() - self._began,
         )
@@ -170,30 +177,6 @@ def listed(requests: Sequence[Request], most: int = 8) -> str:
     """Return the names of requests as a person lists them."""
     found = names(requests)
     return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
-
-
-def blocked(asked: Sequence[Asked], requests: Sequence[Request], *, errors_expected: bool) -> list[str]:
-    """Return why what was measured must not be called clean: requests that the app never really served."""
-    said = []
-    for each in asked:
-        if each.always == 500 and not errors_expected:
-            cause = f" ({each.cause})" if each.cause else ""
-            said.append(f"{each.name} answered 500 every time{cause}: only its error path was measured")
-    if asked and all(each.always == 404 for each in asked) and not any("{n}" in r.path for r in requests):
-        said.append(
-            f"every request was answered 404: {', '.join(each.name for each in asked[:_MOST_SAID])}; a wrong path?"
-        )
-    return said
-
-
-def remarks(asked: Sequence[Asked]) -> list[str]:
-    """Return what the reader should know about the answers."""
-    said = []
-    for each in asked:
-        status = each.always
-        if status is not None and status >= 400 and status != 500:
-            said.append(f"{each.name} was answered {status} every time")
-    return said
 
 
 _Answer = typing.TypeVar("_Answer")

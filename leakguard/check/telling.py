@@ -45,6 +45,7 @@ def about(result: Result) -> dict[str, Json]:
             for each in result.asked
         ],
         "notes": list(result.notes),
+        "why": [outcome.why for outcome in result.outcomes],
         "finding": None
         if result.sought is None
         else {"fingerprint": result.sought, "reproduced": bool(result.findings)},
@@ -58,6 +59,8 @@ def _measured(result: Result, look: Look) -> str:
         who = ", ".join(outcome.names[:4]) + (f" and {len(outcome.names) - 4} more" if len(outcome.names) > 4 else "")
         said = f"{safe(who)}: {words.plural(outcome.calls, 'round trip')}; {rate_law.contract(outcome.n)}"
         lines += wrap(said, look.width, "  - ")
+    whys = dict.fromkeys(outcome.why for outcome in result.outcomes if outcome.why)
+    lines += [line for why in whys for line in wrap(f"not all could be looked at: {safe(why)}", look.width, "  - ")]
     lines += [line for note in result.notes for line in wrap(safe(note), look.width, "  - ")]
     sent = words.plural(result.requests, "request")
     lines.append(f"  {sent} in {format_duration(result.seconds)}, {result.interface}, in one process")

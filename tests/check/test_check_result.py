@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from leakguard.check.drive import blocked, remarks
 from leakguard.check.failing import exit_code, parse
 from leakguard.check.judging import Outcome
+from leakguard.check.plan import Plan
 from leakguard.check.reproduce import is_fingerprint, reproduce
 from leakguard.check.request import Request
 from leakguard.check.result import Asked, Result
+from leakguard.check.served import blocked, remarks
 from leakguard.errors import ConfigError
 from leakguard.records import Finding, Kind, Status, Verdict
 
@@ -100,19 +101,36 @@ def test_what_a_fingerprint_is():
 
 
 def test_requests_that_were_not_served():
-    """Always 500 is named, always 404 on every path too, unless the path varies as a scanner's would; 503 is a remark."""
+    """Always 500 is named, unless that is expected; 503 and the like are remarks."""
     ok, boom = Asked("GET /ok", {200: 9}), Asked("GET /boom", {500: 9}, "KeyError at app.py:3 in boom")
-    some, missing = Asked("GET /some", {200: 5, 500: 4}), Asked("GET /none", {404: 9})
-    away = Asked("GET /away", {503: 9})
-    plain = [Request("GET", "/x")]
-    assert blocked([ok, some, away], plain, errors_expected=False) == []
-    (said,) = blocked([ok, boom], plain, errors_expected=False)
+    some, away = Asked("GET /some", {200: 5, 500: 4}), Asked("GET /away", {503: 9})
+    plain = (Request("GET", "/x"),)
+    plan = Plan("app", plain)
+    assert blocked([ok, some, away], plain, plan) == []
+    (said,) = blocked([ok, boom], plain, plan)
     assert said.startswith("GET /boom answered 500 every time (KeyError at app.py:3 in boom)")
-    assert blocked([boom], plain, errors_expected=True) == []
-    assert "wrong path" in blocked([missing], plain, errors_expected=True)[0]
-    assert blocked([missing], [Request("GET", "/.env-{n}")], errors_expected=False) == []
-    assert blocked([missing, ok], plain, errors_expected=False) == []
-    assert remarks([ok, boom, missing, away]) == [
-        "GET /none was answered 404 every time",
-        "GET /away was answered 503 every time",
-    ]
+    assert blocked([boom], plain, Plan("app", plain, errors_expected=True)) == []
+    assert remarks([ok, boom, some, away]) == ["GET /away was answered 503 every time"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "path", "own", "words"),
+    [
+        ([404, 404], "/x", False, "wrong path"),
+        ([404, 405], "/x", False, "404 or 405"),
+        ([404, 200], "/x", False, None),
+        ([404], "/.env-{n}", False, None),
+        ([404], "/items/{n}", True, "wrong path"),
+        ([401, 403], "/x", False, "401 or 403"),
+        ([401], "/{n}", True, "lets them in"),
+        ([400], "/x", False, None),
+        ([422, 400], "/x", True, "does not take the values"),
+        ([422, 200], "/x", True, None),
+    ],
+)
+def test_answers_that_mean_nothing_was_measured(statuses, path, own, words):
+    """All refused, all leading nowhere, or all our own values not taken: not clean. A scan, or one that is served, is."""
+    requests = (Request("GET", path),)
+    asked = [Asked(f"GET /{number}", {status: 9}) for number, status in enumerate(statuses)]
+    said = blocked(asked, requests, Plan("app", None if own else requests))
+    assert (words in said[0]) if words else said == []

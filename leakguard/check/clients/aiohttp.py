@@ -9,7 +9,7 @@ import typing
 
 from leakguard.check.answers import Answer
 from leakguard.check.board import Board
-from leakguard.check.clients.base import AGENT, HOST, LONGEST_STREAM, STREAM, Flight, LoopClient
+from leakguard.check.clients.base import AGENT, HOST, LONGEST_STREAM, STOP, STREAM, Flight, LoopClient
 from leakguard.check.request import Made, Request
 from leakguard.errors import NotMeasuredError
 from leakguard.probes.code import origin
@@ -57,7 +57,7 @@ class AiohttpClient(LoopClient):
         for seat in range(len(self._connections)):
             self._drop(seat)
         if self._runner is not None:
-            await asyncio.wait({asyncio.ensure_future(self._runner.cleanup())}, timeout=5)
+            await asyncio.wait({asyncio.ensure_future(self._runner.cleanup())}, timeout=STOP)
 
     async def _exchange(self, flight: Flight, seat: int, request: Request, number: int) -> Answer:
         made = request.made(number)

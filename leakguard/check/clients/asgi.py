@@ -16,6 +16,7 @@ from leakguard.check.clients.base import (
     LONGEST_STREAM,
     PEER,
     PORT,
+    STOP,
     STREAM,
     Flight,
     LoopClient,
@@ -202,11 +203,11 @@ class _Lifespan:
             raise NotMeasuredError(f"the app failed to start up: {self._failed}")
 
     async def stop(self) -> None:
-        """Shut down, in five seconds at most."""
+        """Shut down, in two seconds at most."""
         if self._task is None or self._task.done():
             return
         self._to_app.put_nowait({"type": "lifespan.shutdown"})
-        await asyncio.wait({self._task}, timeout=5)
+        await asyncio.wait({self._task}, timeout=STOP)
         self._task.cancel()
 
     async def _run(self) -> None:

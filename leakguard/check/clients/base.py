@@ -25,6 +25,7 @@ Work = Iterable[tuple[int, Request, int]]
 TURNS = 10
 """Turns of the event loop after each request: what a server's own input and output would give to callbacks and tasks."""
 
+STOP = 2.0  # seconds in which an app must have shut down
 TICK = 0.1  # seconds between two looks at requests that do not end
 LINGER = 1.0  # seconds that a handler may go on after its answer (background tasks) before the next request is sent
 UNENDING = 2.0  # seconds after which a client leaves an answer that has begun and does not end

@@ -71,12 +71,10 @@ def name(requests: Iterable[Request], app: object) -> tuple[Request, ...]:
 
 def usual_headers(app: object) -> tuple[tuple[str, str], ...]:
     """Return the headers that a client of this app must send whatever the route: a host that it allows."""
-    module, _ = framework(app)
-    if module != "django":
-        return ()
-    from leakguard.check.routes.django import host
-
-    allowed = host()
+    module, inner = framework(app)
+    read = importlib.import_module(f"{__name__}.{module}") if module else None
+    told = getattr(read, "host", None)
+    allowed = None if told is None else told(inner)
     return () if allowed is None else (("Host", allowed),)
 
 

@@ -29,14 +29,11 @@ def read(app: object) -> Found:  # noqa: ARG001 - Django has one configuration p
     return found
 
 
-def host() -> str | None:
+def host(app: object) -> str | None:  # noqa: ARG001
     """Return a host that the project's settings allow, ``None`` when the usual one will do."""
     from django.conf import settings
 
-    allowed = [str(each) for each in settings.ALLOWED_HOSTS]
-    if not allowed or "*" in allowed or "127.0.0.1" in allowed:
-        return None
-    return f"www{allowed[0]}" if allowed[0].startswith(".") else allowed[0]
+    return values.host_of([str(each) for each in settings.ALLOWED_HOSTS])
 
 
 def _read(patterns: typing.Iterable[typing.Any], path: str, template: str, found: Found) -> None:

@@ -31,6 +31,12 @@ def read(app: typing.Any) -> Found:
     return found
 
 
+def host(app: typing.Any) -> str | None:
+    """Return the host that the app is configured for."""
+    name = getattr(app, "config", {}).get("SERVER_NAME")
+    return str(name) if name else None
+
+
 def _requests(rule: typing.Any) -> list[Request]:
     methods = set(rule.methods or {"GET"}) - {"OPTIONS"}
     if "GET" in methods:

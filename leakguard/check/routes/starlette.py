@@ -27,6 +27,15 @@ def read_plain(app: typing.Any) -> Found:
     return _Reader(lambda _app: {}).read(app)
 
 
+def host(app: typing.Any) -> str | None:
+    """Return a host that the app's ``TrustedHostMiddleware`` lets in."""
+    for middleware in getattr(app, "user_middleware", ()):
+        options = getattr(middleware, "kwargs", None) or getattr(middleware, "options", None) or {}
+        if "allowed_hosts" in options:
+            return values.host_of([str(each) for each in options["allowed_hosts"] or ()])
+    return None
+
+
 class _Reader:
     """Walks through an app's routes and what is mounted."""
 

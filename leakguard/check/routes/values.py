@@ -216,3 +216,10 @@ def example_of(media: Mapping[str, typing.Any], schemas: Mapping[str, typing.Any
     for example in _examples(media):
         return example
     return of_schema(media.get("schema", {}), schemas, "body")
+
+
+def host_of(allowed: typing.Sequence[str]) -> str | None:
+    """Return a host that a list such as Django's allows, ``None`` when the usual one will do."""
+    if not allowed or "*" in allowed or "127.0.0.1" in allowed:
+        return None
+    return f"www.{allowed[0].lstrip('*.')}" if allowed[0].startswith((".", "*.")) else allowed[0]
