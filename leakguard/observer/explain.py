@@ -25,6 +25,7 @@ from leakguard.records import Explanation
 
 # Sentinels (or objects of a type) that one question looks at: their chains must agree on a holder.
 _MOST_TARGETS = 4
+_MOST_NEWEST = 2000
 # A question gets an equal share of the time; a lucky one leaves its rest to the next.
 _FEWEST_SECONDS = 1.0
 
@@ -231,19 +232,22 @@ def _alive(refs: Sequence[weakref.ref[typing.Any]]) -> list[list[object]]:
 
 
 def _newest_of(name: str) -> list[list[object]]:
-    """Return some of the newest objects of a type: the collector's oldest generation keeps the order in which it got them."""
-    newest: collections.deque[list[object]] = collections.deque(maxlen=_MOST_TARGETS)
-    places: dict[elements.Trace, list[list[object]]] = collections.defaultdict(list)
+    """Return some of the newest objects of a type: the collector's oldest generation keeps the order in which it got them.
+
+    Of those that a burst saw allocated, the ones from the commonest place: what leaks with every request comes from one.
+    """
+    newest: collections.deque[list[object]] = collections.deque(maxlen=_MOST_NEWEST)
     for generation in (0, 1, 2):
-        for value in gc.get_objects(generation=generation):
-            if naming.name_of(value) == name:
-                newest.append([value])
-                trace = elements.traceback_of(value) if tracemalloc.is_tracing() else None
-                if trace is not None:
-                    places[trace].append([value])
-    # What one line made again and again during the burst is likelier to leak than what merely is the newest.
-    made = max(places.values(), key=len, default=[])
-    return made[:_MOST_TARGETS] if len(made) >= _MOST_TARGETS else list(newest)
+        newest.extend([value] for value in gc.get_objects(generation=generation) if naming.name_of(value) == name)
+    if not tracemalloc.is_tracing():
+        return list(newest)[-_MOST_TARGETS:]
+    places: dict[elements.Trace, list[list[object]]] = {}
+    for target in newest:
+        trace = elements.traceback_of(target[0])
+        if trace is not None:
+            places.setdefault(trace, []).append(target)
+    commonest = max(places.values(), key=len, default=list(newest))
+    return commonest[-_MOST_TARGETS:]
 
 
 def _lost(question: Question, until: float) -> Explanation | None:

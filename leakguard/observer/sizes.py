@@ -66,15 +66,38 @@ def bytes_each(elements: Sequence[Element], until: float) -> tuple[int | None, s
 
     Where twenty elements reach too much, fewer are sized, and the method says how many.
     """
+    elements, functions = _unfolded(elements)
     groups = _reach(elements, until)
     if not groups:
         return None, None
     count = len(groups)
     sample = f"{count} newest" if count > 1 else "one element"
     kinds = {id(type(value)): type(value) for group in groups for value in group}  # not a set: it would hash the types
-    if all(map(_passive, kinds.values())):
-        return _median(_pympler(elements[:count])), f"pympler asizeof, {sample}"
-    return _median([sum(shallow(value) for value in group) for group in groups]), f"sum of shallow sizes, {sample}"
+    if all(map(_passive, kinds.values())) and all(_whole(value) for group in groups for value in group):
+        return _median(_pympler(elements[:count])) + functions, f"pympler asizeof, {sample}"
+    each = _median([sum(shallow(value) for value in group) for group in groups])
+    return each + functions, f"sum of shallow sizes, {sample}"
+
+
+def _unfolded(elements: Sequence[Element]) -> tuple[Sequence[Element], int]:
+    """Return elements with what closures hold in the place of functions, and the bytes of the functions themselves.
+
+    A function is code, which nobody is charged for; one that is made anew for every request is an object like any other.
+    """
+    unfolded, sizes = [], []
+    for element in elements:
+        parts: list[object] = []
+        size = 0
+        for part in element.parts:
+            if type(part) is types.FunctionType and "<locals>" in part.__qualname__:
+                cells = part.__closure__ or ()
+                size += shallow(part) + (shallow(cells) if cells else 0) + sum(map(shallow, cells))
+                parts += [held for cell in cells for held in gc.get_referents(cell)]
+            else:
+                parts.append(part)
+        unfolded.append(Element(element.value, tuple(parts)))
+        sizes.append(size)
+    return unfolded, _median(sizes) if sizes else 0
 
 
 def _median(sizes: list[int]) -> int:
@@ -122,6 +145,16 @@ _PYTHON = naming.identities((types.FunctionType, property))
 def _counts(value: object) -> bool:
     kind = type(value)
     return id(kind) not in _CODE and not naming.is_class(value) and not naming.is_ours(naming.type_module(kind))
+
+
+def _whole(value: object) -> bool:
+    """Tell whether a list or tuple has something in every place. C code can lose a half-built one, and to iterate it crashes."""
+    kind = type(value)
+    if kind is list:
+        return len(gc.get_referents(value)) == list.__len__(typing.cast("list[object]", value))
+    if kind is tuple:
+        return len(gc.get_referents(value)) == tuple.__len__(typing.cast("tuple[object, ...]", value))
+    return True
 
 
 def _passive(kind: type) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from leakguard.observer import naming
 from leakguard.observer.edges import Edge, local_variables
 from leakguard.probes import extensions
-from leakguard.probes.code import origin, site
+from leakguard.probes.code import origin, shorten, site
 from leakguard.probes.extensions import Extension
 from leakguard.records import Site
 
@@ -207,20 +207,30 @@ def lines(level: Level, ledger: Ledger) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def parties(places: typing.Collection[Site], found: collections.Counter[tuple[Extension, Site]]) -> Iterator[None]:
-    """Count the extensions whose objects stand on some lines while the block runs: functions called, variables, attributes."""
-    wanted = {(place.file, place.line): place for place in places}
-    files = {place.file for place in places}
-    shortened: dict[str, str] = {}
+def parties(
+    places: typing.Collection[Site] | None, found: collections.Counter[tuple[Extension, Site]]
+) -> Iterator[None]:
+    """Count the extensions whose objects stand on some lines while the block runs: functions called, variables, attributes.
+
+    Args:
+        places: the lines; ``None`` for every line of the application's own.
+        found: how often an object of an extension was seen on a line.
+    """
+    wanted = {(place.file, place.line): place for place in places or ()}
+    files = {place.file for place in places or ()}
 
     def trace(frame: types.FrameType, event: str, _argument: object) -> typing.Any:
         code = frame.f_code
         if event == "call":
-            if code.co_filename not in shortened:
-                shortened[code.co_filename] = site(code.co_filename, 0, "").file
-            return trace if shortened[code.co_filename] in files else None
-        place = wanted.get((shortened[code.co_filename], frame.f_lineno))
-        if event == "line" and place is not None:
+            if places is None:
+                return trace if origin(code.co_filename) == "own" else None
+            return trace if shorten(code.co_filename) in files else None
+        if event != "line":
+            return trace
+        place = wanted.get((shorten(code.co_filename), frame.f_lineno))
+        if places is None:
+            place = site(code.co_filename, frame.f_lineno, code.co_qualname)
+        if place is not None:
             for value in _on_line(frame):
                 extension = extensions.of(value)
                 if extension is not None:

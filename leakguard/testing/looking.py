@@ -16,7 +16,7 @@ from leakguard.probes.limits import find_limit
 from leakguard.probes.process import ProcessProbe
 from leakguard.records import Census, Explanation, Kind
 from leakguard.testing import outside, quiet
-from leakguard.testing.places import classes, places
+from leakguard.testing.places import classes, holders, places
 from leakguard.testing.suspects import Looks
 from leakguard.testing.tempfiles import FILES
 
@@ -78,7 +78,7 @@ class Looker:
             await self._run(calls)
             seen = censuses[-1]
             censuses.append(self._census([c.key for c in seen.containers] if seen else ()))
-        return Looks(tuple(c for c in censuses if c is not None), places(), classes())
+        return Looks(tuple(c for c in censuses if c is not None), places(), classes(), holders())
 
     async def explain(self, suspicions: Sequence[Suspicion], calls: int) -> tuple[Explanation | None, ...]:
         """Make one more run of ``calls`` calls under tracemalloc and return what a deep look finds out about each suspicion.

@@ -85,13 +85,29 @@ async def _typed(suspicion: Suspicion, seen: Explanation, caller: Caller, calls:
 
 
 async def _owned(seen: Explanation, caller: Caller) -> Explanation:
-    """Name the extension whose functions or objects stand on the line of the allocation, or on one that led to it."""
+    """Name the extension whose functions or objects stand on the line of the allocation, or on one that led to it.
+
+    Where no line of the application led to it, something was lost that others had made, and the application's lines are all
+    there is to look at.
+    """
     places = [*([seen.site] if seen.site else []), *seen.frames][:_MOST_PLACES]
     found: collections.Counter[tuple[Extension, Site]] = collections.Counter()
     with _undisturbed(), parties(places, found):
         await caller.repeat(_NAMED)
     told = _likely(places, found)
-    return seen if told is None else dataclasses.replace(seen, note=_joined(seen.note, f"probably lost by {told}"))
+    if told is not None:
+        return dataclasses.replace(seen, note=_joined(seen.note, f"probably lost by {told}"))
+    found.clear()
+    with _undisturbed(), parties(None, found):
+        await caller.repeat(_NAMED)
+    if not found:
+        return seen
+    lines = [place for (_, place), _ in found.most_common()]
+    told = _likely(lines, found)
+    if len({extension for extension, _ in found}) > 1:
+        return dataclasses.replace(seen, note=_joined(seen.note, f"possibly lost by {told}"))
+    note = f"made at {seen.site} and probably lost by {told}"
+    return dataclasses.replace(seen, site=lines[0], frames=(lines[0], *seen.frames), note=_joined(seen.note, note))
 
 
 def _likely(places: Sequence[Site], found: typing.Mapping[tuple[Extension, Site], int]) -> str | None:

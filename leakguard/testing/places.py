@@ -16,6 +16,9 @@ from leakguard.testing.tempfiles import FILES
 # The newest; to ask for a thread's place costs the more, the more threads there are.
 _MOST_THREADS, _MOST_TASKS = 100, 500
 
+TIMERS, THREADS = "the event loop's timers (_scheduled)", "threading._active"
+"""Holders that no application owns: what sleeps hangs on the loop's timers, what runs on the list of threads."""
+
 _Thing = typing.TypeVar("_Thing")
 
 
@@ -33,6 +36,18 @@ def classes() -> dict[str, str]:
     """Return the commonest class of the threads and of the tasks."""
     found = {"threads": _commonest(map(naming.name_of, _threads())), "tasks": _commonest(map(naming.name_of, _tasks()))}
     return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def holders() -> dict[str, str]:
+    """Return who holds threads and tasks when no container of the application does: what the interpreter keeps itself."""
+    found = {"threads": THREADS}
+    tasks = _tasks()
+    if tasks:
+        # A task that sleeps waits for a future, which hangs on a timer; asyncio's own loop keeps them in a list.
+        timers = getattr(tasks[0].get_loop(), "_scheduled", ())
+        if len(timers) >= len(tasks) / 2:
+            found["tasks"] = TIMERS
+    return found
 
 
 def _threads() -> list[threading.Thread]:

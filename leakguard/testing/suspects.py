@@ -17,9 +17,6 @@ from leakguard.testing.measuring import Measurement
 MOST_SUSPECTS = 4
 """Containers or types asked about in one deep look; what leaks per call rarely has more than one holder."""
 
-TIMERS, THREADS = "the event loop's timers (_scheduled)", "threading._active"
-"""Holders that no application owns: what sleeps hangs on the loop's timers, what runs on the list of threads."""
-
 _TIMERS = "._scheduled"
 _IN_STEP = 0.25
 _TELLS = 0.05
@@ -42,6 +39,7 @@ class Looks:
     censuses: tuple[Census, ...] = ()
     places: Mapping[str, Site] = dataclasses.field(default_factory=dict)  # by quantity: tasks, threads, files
     classes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by quantity: tasks, threads
+    holders: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by quantity, where no container holds them
 
     @property
     def growing(self) -> list[Track]:
@@ -92,7 +90,7 @@ def relate(
         holders = [(s, e) for s, e in beside if _holds(s, e, suspicion)]
         taken.update(s.key for s, _ in beside)
         said = tuple(reason for s, e in beside if (s, e) not in holders[:1] for reason in s.reasons)
-        holder = holders[0][0].holder if holders else _keeps_count(suspicion, [s for s, _ in beside])
+        holder = holders[0][0].holder if holders else suspicion.holder
         out.append((dataclasses.replace(suspicion, holder=holder, reasons=suspicion.reasons + said), None))
         out += holders[:1]
     return out + [(s, e) for s, e in explained if s not in counted and s.key not in taken]
@@ -103,13 +101,6 @@ def _beside(container: Suspicion, counted: Suspicion) -> bool:
     if counted.kind is Kind.TASKS and container.name.endswith(_TIMERS) and _stdlib(container.name):
         return True
     return _close(container.per_request, counted.per_request)
-
-
-def _keeps_count(counted: Suspicion, beside: Sequence[Suspicion]) -> str | None:
-    """Return who holds what never ends when nobody else does: the interpreter's own lists of timers and of threads."""
-    if counted.kind is Kind.TASKS and any(s.name.endswith(_TIMERS) for s in beside):
-        return TIMERS
-    return THREADS if counted.kind is Kind.THREADS else None
 
 
 def _stdlib(name: str) -> bool:
@@ -136,6 +127,7 @@ def _counted(measurement: Measurement, name: str, looks: Looks) -> Suspicion:
         key=name,
         name=_TYPED.get(name, str(kind)),
         type=_TYPED.get(name) or looks.classes.get(name),
+        holder=looks.holders.get(name),
         per_request=attempt.per_call,
         count=attempt.total,
         reasons=(f"{words.count(attempt.total)} more in {words.count(attempt.all_calls)} calls",),

@@ -1,0 +1,7 @@
+"""``python -m benchmarks.accuracy``: how often ``leakguard check`` is right."""
+
+import sys
+
+from benchmarks.accuracy.run import main
+
+sys.exit(main())
