@@ -61,9 +61,11 @@ class Link:
 
     Attributes:
         supervisor: its process id; the same for all generations, so what they share is kept under it.
-        kept: the sockets that the supervisor holds, by what was asked for when they were bound.
+        kept: the sockets that came from the supervisor, by what was asked for when they were bound; until this process is
+            ready.
         given: the sockets are somebody else's (systemd's): their queue outlives the supervisor.
-        listening: this process listens on something that the supervisor keeps.
+        listening: this process listens.
+        bound_anew: on a Unix socket, which servers unlink and bind anew: its queue ends with this process.
         retiring: told to leave for good; nobody succeeds.
         successor: ``None`` while nothing was heard of it, ``"serves"``, or why it was lost.
     """
@@ -73,11 +75,13 @@ class Link:
         self.kept: dict[str, socket.socket] = {}
         self.given = False
         self.listening = False
+        self.bound_anew = False
         self.retiring = False
         self.successor: str | None = None
         self.born = time.monotonic()
         self.boot: float | None = None
         self._channel = channel
+        self._handed: set[str] = set()
         self._claimed = False
         self._closed = threading.Event()
         self._orders: Callable[[str, str], None] | None = None
@@ -104,8 +108,9 @@ class Link:
         """Say that this process listens, and have the supervisor keep the socket unless it is from there."""
         if self.boot is not None:  # what listens later is not the server's
             return
-        if key is not None and key not in self.kept and len(self.kept) < MOST_SOCKETS:
-            self.kept[key] = listener
+        self.bound_anew = self.bound_anew or (listener.family == socket.AF_UNIX and not self.given)
+        if key is not None and key not in self.kept and len(self._handed) < MOST_SOCKETS:
+            self._handed.add(key)
             with contextlib.suppress(OSError):
                 socket.send_fds(self._channel, [_packed("keep", key=key)], [listener.fileno()])
         self._claim()
@@ -122,6 +127,10 @@ class Link:
         if self.boot is None:
             self.boot = time.monotonic() - self.born
             self._say("ready")
+            # A second descriptor of the server's socket would keep the door open when the server closes it.
+            for listener in self.kept.values():
+                listener.close()
+            self.kept.clear()
 
     def obey(self, orders: Callable[[str, str], None]) -> None:
         """Have ``orders`` called with ``retire`` or ``replace`` and the reason, in the link's thread."""
@@ -190,11 +199,6 @@ class Link:
     def _say(self, word: str, **more: Any) -> None:
         with contextlib.suppress(OSError):
             self._channel.send(_packed(word, **more))
-
-    def _forget(self) -> None:
-        for each in (self._channel, *self.kept.values()):
-            with contextlib.suppress(OSError):
-                os.close(each.detach())
 
 
 def _packed(word: str, **more: Any) -> bytes:

@@ -102,7 +102,19 @@ def _uvloop(module: Any) -> None:
                 note(link, each)
         return server
 
+    unix = module.Loop.create_unix_server
+
+    @functools.wraps(unix)
+    async def create_unix_server(self: Any, *arguments: Any, **more: Any) -> Any:
+        server = await unix(self, *arguments, **more)
+        link = current()
+        if link is not None:
+            for each in server.sockets:
+                note(link, each)
+        return server
+
     module.Loop.create_server = create_server
+    module.Loop.create_unix_server = create_unix_server
 
 
 def _hypercorn(module: Any) -> None:

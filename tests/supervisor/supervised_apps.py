@@ -22,6 +22,11 @@ if deployed.exists():
     while word == "hang":
         time.sleep(1)
 
+if "APP_PATIENCE" in os.environ:
+    from leakguard.recycling.strategies import supervised
+
+    supervised.LEAST_PATIENCE = float(os.environ["APP_PATIENCE"])
+
 kept = []
 signals = []
 

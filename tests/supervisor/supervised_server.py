@@ -94,6 +94,11 @@ class Supervised:
 
     def await_ready(self, count=1):
         """Wait until so many processes have said that they serve, and return the answering one's process id."""
+        self.await_ready_count(count)
+        return self.await_serving()
+
+    def await_ready_count(self, count):
+        """Wait until so many processes have said that they serve."""
 
         def ready():
             with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self.journal)) as journal:
@@ -101,7 +106,6 @@ class Supervised:
             return False
 
         wait_for(ready, 30, self.said)
-        return self.await_serving()
 
     def recycles(self):
         """Return the recycles so far."""

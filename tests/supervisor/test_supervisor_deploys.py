@@ -1,5 +1,6 @@
 """When a successor does not come, when memory has no room for it, when the process in between dies, and passed sockets."""
 
+import contextlib
 import json
 import os
 import signal
@@ -42,6 +43,66 @@ def test_sighup_after_a_bad_deploy_keeps_the_old_process(supervise, tmp_path):
     deployed.write_text("good")
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: server.ask("/pid") not in {None, str(pid)})
+
+
+def test_a_successor_that_hangs_is_dismissed(supervise, tmp_path):
+    """A successor that neither serves nor fails is ended when its time is up; the old process goes on."""
+    deployed = tmp_path / "deployed"
+    server = supervise(UVICORN, environment={"APP_DEPLOYED": str(deployed), "APP_PATIENCE": "1.5"})
+    pid = server.await_ready()
+    deployed.write_text("hang")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(server.children()) == 2)
+    wait_for(lambda: any("it did not serve within" in note for note in server.notes()), 30, lambda: str(server.notes()))
+    wait_for(lambda: server.children() == [pid])
+    assert server.await_serving() == pid
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_on_a_unix_socket_nothing_that_was_accepted_is_lost(supervise, tmp_path, loop):
+    """Servers unlink a Unix socket and bind anew: who connects in that instant is refused, everybody else is answered."""
+    path = tmp_path / "app.sock"
+    words = ["uvicorn", "--uds", str(path), "--loop", loop, "--log-level", "warning", "supervised_apps:asgi"]
+    server = supervise(words)
+    answers, over = [], threading.Event()
+
+    def ask():
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
+            client.settimeout(10)
+            try:
+                client.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return "refused"
+            client.sendall(b"GET /plain/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = b"".join(iter(lambda: client.recv(65536), b""))
+            return "ok" if got.endswith(b"done\n") else "cut"
+
+    def load():
+        while not over.is_set():
+            try:
+                answers.append(ask())
+            except OSError as error:
+                answers.append(type(error).__name__)
+            time.sleep(0.02)
+
+    wait_for(lambda: ask() == "ok", 30, server.said)
+    users = [threading.Thread(target=load) for _ in range(4)]
+    for user in users:
+        user.start()
+    try:
+        for count in (1, 2):
+            server.await_ready_count(count)
+            pid = server.children()
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(lambda pid=pid: server.children() not in (pid, []) and len(server.children()) == 1, 30, server.said)
+    finally:
+        over.set()
+        for user in users:
+            user.join()
+    assert set(answers) <= {"ok", "refused"}, set(answers)
+    assert answers.count("refused") <= 4 * 2, "more than an instant"
+    assert answers.count("ok") > 50
 
 
 def test_a_dead_process_is_succeeded_by_the_one_that_boots(supervise):

@@ -56,9 +56,11 @@ class SupervisedStrategy:
         self.link.call_successor()
 
     def stop_accepting(self) -> bool:
-        """Leave new connections to the successor; who retires takes what waits and then closes the door."""
+        """Leave new connections to the successor; where the queue ends with this process, what waits there is taken first."""
         if self.link.retiring and not self.link.given:
             self.link.stop()
+            self._single.close()
+        elif self.link.bound_anew:
             self._single.close()
         else:
             self._single.stop_accepting()
