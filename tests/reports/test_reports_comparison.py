@@ -8,6 +8,10 @@ import report_hostile
 import report_stories as stories
 from markdown_it import MarkdownIt
 
+from leakguard.config import Config
+from leakguard.guard.fence import Fence
+from leakguard.guard.vitals import Vitals
+from leakguard.probes.failures import MAX_FAILURES, Cause
 from leakguard.records import Failure, Site
 from leakguard.reports import compared
 from leakguard.reports.comparison import Comparison, compare, side
@@ -72,3 +76,11 @@ def test_forgotten_failures_are_told():
     )
     assert "17 rare kinds had to be forgotten" in render(report)
     assert report.forgotten == 17
+
+
+def test_a_real_worker_counts_what_it_forgets():
+    """More kinds of errors than are remembered show in the next window that the worker closes."""
+    vitals = Vitals(Config.load(), Fence())
+    for number in range(MAX_FAILURES + 44):
+        vitals.failures.record(Cause(f"Error{number}", None, "request"), "GET /")
+    assert vitals.close_window().forgotten == 44
