@@ -66,6 +66,11 @@ class Page:
         self._pictures = Pictures(config.journal)
         if self._door is None:
             log.info("leakguard: the page is off: set LEAKGUARD_PAGE_TOKEN to turn it on")
+            return
+        # Here, not while the event loop waits for the first answer.
+        import anyio.to_thread  # noqa: F401
+        import starlette.requests
+        import starlette.responses  # noqa: F401
 
     def owns(self, scope: Scope) -> bool:
         """Return whether a request is for the page, when it lies at ``PATH`` of the whole app."""

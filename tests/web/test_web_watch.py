@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import pexpect
@@ -24,7 +27,8 @@ class Terminal:
 
     def __init__(self, journal, *arguments, rows=30, columns=120, **environment):
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment}
-        variables = {name: value for name, value in variables.items() if value != ""}
+        # A test runner may say how wide its own terminal is: here we have one of our own.
+        variables = {k: v for k, v in variables.items() if v != "" and k not in {"COLUMNS", "LINES"}}
         self.screen = pyte.Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
         self.sent = b""
@@ -33,6 +37,8 @@ class Terminal:
             ["-m", "leakguard", "watch", "--journal", str(journal), "--every", "500ms", *arguments],
             env=variables,
             dimensions=(rows, columns),
+            # Before the program begins: pexpect itself is too late for one that asks at once.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0)),
             timeout=DEADLINE,
         )
 
