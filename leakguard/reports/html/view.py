@@ -187,7 +187,7 @@ def _memory_said(report: Report) -> str:
         return "No memory reading yet."
     peak = max(state.peak or 0 for state in seen)
     mark = f" The ceiling is {format_size(report.ceiling)}." if report.ceiling is not None else " No ceiling is set."
-    recycled = len(report.story.recycles)
+    recycled = sum(recycle.at >= (report.began or 0) for recycle in report.story.recycles)
     marked = f" {words.plural(recycled, 'recycle')} marked." if recycled else ""
     return f"Memory of {words.plural(len(seen), 'worker')}, at most {format_size(peak)}.{mark}{marked}"
 
