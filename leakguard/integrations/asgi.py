@@ -122,7 +122,7 @@ class LeakGuardMiddleware:
                 raise
         finally:
             if stream is not None:
-                stream.forget()
+                await stream.close()
             read_asgi(passage, scope)
             requests.finish(passage)
 
@@ -145,6 +145,9 @@ class LeakGuardMiddleware:
         guard = self._guard or self._meet_guard()
 
         async def observed_send(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                # Servers that end themselves by the signal they got (uvicorn does) leave no time after this.
+                await asyncio.to_thread(guard.write_evidence)
             await send(message)
             if message["type"] == "lifespan.startup.complete":
                 guard.ready()
@@ -156,7 +159,7 @@ class LeakGuardMiddleware:
         guard = self._guard or self._meet_guard()
         scope[KEY] = True
         guard.requests.websockets += 1
-        with WebSocketParting(guard.drain, receive, send) as parting:
+        async with WebSocketParting(guard.drain, receive, send) as parting:
             try:
                 await self.app(scope, parting.receive, parting.send)
             except Exception as error:

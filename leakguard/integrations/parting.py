@@ -22,7 +22,7 @@ _REASON = "service restart"
 
 
 class WebSocketParting:
-    """One WebSocket between the app and the server. Use it as a context manager around the app."""
+    """One WebSocket between the app and the server. Use it as an asynchronous context manager around the app."""
 
     def __init__(self, drain: Drain, receive: Receive, send: Send) -> None:
         self.parted = False
@@ -33,13 +33,15 @@ class WebSocketParting:
         self._open = False
         self._saying: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> WebSocketParting:
+    async def __aenter__(self) -> WebSocketParting:
         self._drain.partings.add(self.part)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._drain.partings.discard(self.part)
         self._open = False
+        if self._saying is not None:
+            await self._saying  # the server hangs up when the app returns
 
     def part(self) -> None:
         """Close with 1012, from any thread."""
@@ -102,9 +104,11 @@ class StreamParting:
         self._ending: asyncio.Task[None] | None = None
         drain.partings.add(self.part)
 
-    def forget(self) -> None:
-        """The stream has ended, in whichever way."""
+    async def close(self) -> None:
+        """Take note that the app has ended; what is being said is said to its end, for the server hangs up then."""
         self._drain.partings.discard(self.part)
+        if self._ending is not None:
+            await self._ending
 
     def part(self) -> None:
         """End the stream at the next boundary of an event, from any thread."""
