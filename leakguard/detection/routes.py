@@ -162,7 +162,7 @@ def attribute_lengths(points: Sequence[tuple[int, int]], counts: Counts) -> Attr
 
 
 def _two(points: Sequence[tuple[int, int]], rises: Sequence[int], counts: Counts, alone: float) -> Attribution | None:
-    """Return the two routes that both leave the same whole number behind per request, if that fits far better than one alone."""
+    """Return the two routes that both leave the same whole number behind per request, if that fits far better than one."""
     seen = {
         cause: [counts.at(cause, requests) for requests, _ in points] for cause in counts.columns if not cause.failed
     }

@@ -34,8 +34,8 @@ class Suspicion:
     request of ``route`` where there is one (per failed request when ``failed``), else per request of the whole worker.
     ``failure`` is the fingerprint of the failure that the kept requests ended in. ``holder`` is a container that grows in
     step with it. ``site`` is the place where tasks hang. ``growth`` is what was gained over the judged requests and
-    ``requests`` how many those were. ``needs_census`` means that looks at the containers may yet explain it, ``needs_collection`` that it may be
-    garbage which waits for the cyclic collector.
+    ``requests`` how many those were. ``needs_census`` means that looks at the containers may yet explain it,
+    ``needs_collection`` that it may be garbage which waits for the cyclic collector.
     """
 
     kind: Kind

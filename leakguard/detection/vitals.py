@@ -12,6 +12,8 @@ from leakguard.detection.routes import EVERY, Counts, attribute_levels
 from leakguard.detection.suspicion import Suspicion
 from leakguard.records import Kind, Reading, Status, Window
 
+_LEAST_GARBAGE = 0.05  # of the level's range: what falls by less is noise
+
 SMALL_OBJECT = 512
 """Bytes: larger requests of Python's allocator go to malloc, and count as C heap beside their one block."""
 
@@ -50,7 +52,7 @@ def _blocks(window: Window) -> float | None:
 # request are caches of the interpreter). Per window: what our own history and journal may take. Resident memory is the
 # noisiest: what an allocator keeps comes in megabytes.
 BLOCKS = Vital("blocks", "allocated blocks", "blocks", Kind.LEAK, Floor(0.06, 400, per_window=10), _blocks)
-HEAP = Vital("heap", "C heap in use", "", Kind.NATIVE, Floor(6, 48 * 1024, per_window=800), _of("heap"))
+HEAP = Vital("heap", "C heap in use", "", Kind.NATIVE, Floor(12, 64 * 1024, per_window=800), _of("heap"))
 RSS = Vital("rss", "resident memory", "", Kind.ALLOCATOR, Floor(256, 8 * 1024 * 1024), _of("rss"))
 THREADS = Vital("threads", "threads", "threads", Kind.THREADS, Floor(0.002, 12), _of("threads"))
 FDS = Vital("fds", "open descriptors", "descriptors", Kind.DESCRIPTORS, Floor(0.002, 24), _of("fds"))
@@ -59,14 +61,33 @@ TASKS = Vital("tasks", "asyncio tasks", "tasks", Kind.TASKS, Floor(0.002, 20), _
 
 def points(windows: Sequence[Window], vital: Vital) -> list[Point]:
     """Return the warm windows as points; those without requests, and those where the level is unknown, are left out."""
-    out = []
+    out, swept = [], []
     for before, window in pairwise(windows):
         level, done = vital.level(window), window.requests - before.requests
         if level is None or not window.warm or done <= 0:
             continue
         elapsed = window.closed - before.closed
         out.append(Point(window.requests, level, done / elapsed if elapsed > 0 else 0.0))
+        swept.append(window.pauses.full > 0)
+    if vital is BLOCKS or vital is HEAP:
+        out = _without_garbage(out, swept)
     return [point._replace(traffic=_around(out, i)) for i, point in enumerate(out)]
+
+
+def _without_garbage(points: list[Point], swept: Sequence[bool]) -> list[Point]:
+    """Return the points without what a full collection freed, which had piled up evenly since the one before it."""
+    levels = [point.level for point in points]
+    least = _LEAST_GARBAGE * (max(levels) - min(levels)) if levels else 0.0
+    start = 0
+    for end in range(1, len(points)):
+        if not swept[end]:
+            continue
+        freed, handled = points[end - 1].level - points[end].level, points[end - 1].requests - points[start].requests
+        if freed > least and handled > 0:
+            for i in range(start, end):
+                levels[i] -= freed * (points[i].requests - points[start].requests) / handled
+        start = end
+    return [point._replace(level=level) for point, level in zip(points, levels, strict=True)]
 
 
 def _around(points: Sequence[Point], i: int) -> float:

@@ -58,7 +58,7 @@ class Guard:
             on_relief=self._on_relief,
             on_recycle=self._on_recycle,
             on_note=self._on_note,
-            evidence=self._write_evidence,
+            evidence=self.write_evidence,
         )
         self.drain = self.recycler.drain
         self.inquiry = Inquiry(
@@ -204,7 +204,7 @@ class Guard:
 
     # -------------------------------------------------------------- called from the recycler's thread as well
 
-    def _write_evidence(self) -> None:
+    def write_evidence(self) -> None:
         """Write down what is known now, before the worker leaves: recycling must not hide the leak."""
         self.fence.run("last look", self.inquiry.last_look, time.monotonic(), self.requests.total)
         self.fence.run("evidence", self._close_window, leaving=True)

@@ -188,9 +188,12 @@ class Inquiry:
     def _owes_collection(self, now: float) -> bool:
         """Say whether to ask the collector, before anything else is blamed, if what grows is garbage that waits for it.
 
-        A full collection takes 0.1 s per million objects, as the interpreter's own do; a burst would take more.
+        A full collection takes 0.1 s per million objects, as the interpreter's own do; a burst would take more. The first comes
+        with the end of the warm-up, so that the garbage of imports is not taken for that of requests.
         """
-        wanted = any(suspicion.needs_collection for suspicion in self.suspicions)
+        latest = self.windows.last
+        warm = self._collected == -math.inf and latest is not None and latest.warm
+        wanted = warm or any(suspicion.needs_collection for suspicion in self.suspicions)
         return wanted and gc.isenabled() and now - self._collected > COLLECT_AGAIN
 
     # ------------------------------------------------------------------------------------------------ the census
