@@ -32,8 +32,10 @@ def two(path):
         for boot, started in connection.execute("SELECT boot, started FROM worker").fetchall():
             connection.execute("UPDATE worker SET seen = ? WHERE boot = ?", (started + 100, boot))
             for table in ("finding", "failure"):
-                first = ", first = ?2 + 50" if table == "finding" else ""
-                connection.execute(f"UPDATE {table} SET last = ?2 + 100{first} WHERE boot = ?1", (boot, started))
+                first = ", first = :at + 50" if table == "finding" else ""
+                connection.execute(
+                    f"UPDATE {table} SET last = :at + 100{first} WHERE boot = :boot", {"at": started, "boot": boot}
+                )
     connection.close()
     return path
 
