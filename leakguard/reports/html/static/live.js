@@ -6,7 +6,7 @@
   const status = document.getElementById("live");
   const said = document.getElementById("live-said");
   const news = document.getElementById("live-news");
-  let pause = SHORTEST, failures = 0;
+  let pause = SHORTEST, failures = 0, busy = false;
 
   const tell = (mood, text) => {
     const look = `live ${mood}`.trim();
@@ -35,7 +35,8 @@
   }
 
   async function round() {
-    if (document.hidden) return; // picked up again below
+    if (busy || document.hidden) return; // one at a time; what is hidden is picked up again below
+    busy = true;
     try {
       const next = await look();
       if (next === null) return;
@@ -45,7 +46,10 @@
       failures += 1;
       pause = Math.min(SHORTEST * 2 ** failures, LONGEST);
       tell("waiting", "no answer; trying again");
+    } finally {
+      busy = false;
     }
+    clearTimeout(timer);
     timer = setTimeout(round, pause * 1000);
   }
   let timer = setTimeout(round, SHORTEST * 1000);
