@@ -122,12 +122,14 @@ def _lines(site: Site, subject: Subject, width: int) -> list[str]:
     for number in range(first, last + 1):
         mark = ">" if number == site.line else " "
         lines.append(f"  {mark} {number:>{digits}} | {safe(text[number - 1].rstrip().expandtabs(4))}".rstrip())
-    changed = _changed(path, subject.report)
+    changed = _changed(path, site, subject.report)
     return [*lines, *(wrap(changed, width, "  ") if changed else [])]
 
 
-def _changed(path: Path, report: Report) -> str | None:
-    """Say that a file is younger than what was measured: its lines may have moved."""
+def _changed(path: Path, site: Site, report: Report) -> str | None:
+    """Say that a file is not, or may not be, what was measured: its lines may have moved."""
+    if not places.fits(path, site):
+        return f"(line {site.line} of {path.name} is not in {safe(site.function)} any more: it changed since it was measured)"
     try:
         written = path.stat().st_mtime
     except OSError:

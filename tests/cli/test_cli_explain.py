@@ -60,13 +60,15 @@ def test_the_only_finding_needs_no_name(tmp_path):
 def test_from_the_report_to_the_source_line_in_two_commands(tmp_path, monkeypatch):
     """The report prints the command that explains its first finding; that one prints the guilty source line."""
     (tmp_path / "backend").mkdir()
-    (tmp_path / "backend" / "game.py").write_text("\n" * 87 + "pending[request.client] = request\n")
+    (tmp_path / "backend" / "game.py").write_text(
+        "\n" * 86 + "def ingest(request):\n    pending[request.client] = request\n"
+    )
     monkeypatch.chdir(tmp_path)
     journal = write_journal(tmp_path / "j", LEAK)
     told = run("report", "--journal", journal).stdout
     command = next(line for line in told.splitlines() if line.strip().startswith("leakguard explain ")).split()
     explained = run(*command[1:3], "--journal", journal)
-    assert "> 88 | pending[request.client] = request" in explained.stdout
+    assert "> 88 |     pending[request.client] = request" in explained.stdout
 
 
 APP = """

@@ -71,11 +71,13 @@ class TestSource:
         """The line is shown with its neighbours and marked; a file that is younger than the journal is said to be."""
         (tmp_path / "src").mkdir()
         file = tmp_path / "src" / "game.py"
-        file.write_text("".join(f"line_{number} = 'caf\\xe9\\x1b[2J'\n" for number in range(1, 101)), encoding="utf-8")
+        lines = [f"    line_{number} = 'caf\\xe9\\x1b[2J'" for number in range(1, 101)]
+        lines[0], lines[70] = "if True:", "def ingest():"
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         monkeypatch.chdir(tmp_path)
         text = render(Subject(stories.RETAINED, stories.made("retained-requests"), None))
-        assert "  > 88 | line_88" in text
-        assert "    85 | line_85" in text
+        assert "  > 88 |     line_88" in text
+        assert "    85 |     line_85" in text
         assert "line_84" not in text
         assert "lines may have moved" in text
         os.utime(file, (stories.BEGAN, stories.BEGAN))
@@ -91,11 +93,22 @@ class TestSource:
         monkeypatch.chdir(tmp_path / "here")
         assert places.find(Site(name, 1, "f")) is None
 
+    def test_another_projects_file_is_not_taken_for_it(self, tmp_path, monkeypatch):
+        """A file of the same name in which the function is elsewhere is shown only where the name fits exactly, and said."""
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "game.py").write_text("def ingest(): pass\n" + "\n" * 100)
+        monkeypatch.chdir(tmp_path)
+        assert places.find(Site("game.py", 88, "ingest")) is None
+        monkeypatch.chdir(tmp_path / "other")
+        assert places.find(Site("game.py", 88, "ingest")) == tmp_path / "other" / "game.py"
+        text = render(Subject(stories.RETAINED, stories.made("retained-requests"), None))
+        assert "line 88 of game.py is not in ingest any more" in text
+
     def test_a_named_folder_goes_first(self, tmp_path, monkeypatch):
         """``--source`` wins over the working directory; two files of one name below it are nobody's."""
         for folder in ("one", "two"):
             (tmp_path / folder).mkdir()
-            (tmp_path / folder / "thing_of_mine.py").touch()
+            (tmp_path / folder / "thing_of_mine.py").write_text("def f(): pass\n")
         monkeypatch.chdir(tmp_path)
         site = Site("thing_of_mine.py", 1, "f")
         assert places.find(site) is None

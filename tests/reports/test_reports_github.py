@@ -31,7 +31,7 @@ def parse(line: str) -> tuple[str, dict[str, str], str]:
 def test_a_finding_is_an_error_at_its_line(tmp_path, monkeypatch):
     """A confirmed finding annotates the line that allocates, in the file as the repository names it."""
     (tmp_path / "backend").mkdir()
-    (tmp_path / "backend" / "game.py").touch()
+    (tmp_path / "backend" / "game.py").write_text("\n" * 86 + "def ingest():\n    pass\n")
     monkeypatch.chdir(tmp_path)
     level, properties, message = parse(github.render(stories.made("retained-requests")))
     assert level == "error"
