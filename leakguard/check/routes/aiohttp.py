@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing
 
 from leakguard.check.request import NUMBER, PADDED, Request
-from leakguard.check.routes import Found, values
+from leakguard.check.routes import Found, plain, values
 
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
-_BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 
 def read(app: typing.Any) -> Found:
@@ -41,10 +39,7 @@ def _has_get(resource: typing.Any) -> bool:
 
 def _request(method: str, template: str, info: typing.Mapping[str, typing.Any]) -> Request:
     path = str(info.get("path") or _fitting(str(info.get("formatter", template)), info.get("pattern")))
-    if method not in _BODIED:
-        return Request(method, path, (), b"", template)
-    body = json.dumps(values.BODY).encode()
-    return Request(method, path, (("Content-Type", "application/json"),), body, template)
+    return plain.request(method, path, template)
 
 
 def _fitting(formatter: str, pattern: typing.Any) -> str:

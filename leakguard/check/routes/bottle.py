@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing
 
-from leakguard.check.request import Request
-from leakguard.check.routes import Found, values
+from leakguard.check.routes import Found, plain, values
 
 _PARAMETER = re.compile(r"<(\w+)(?::(\w+)(?::[^>]*)?)?>|:(\w+)")
-_BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 
 def read(app: typing.Any) -> Found:
@@ -22,7 +19,5 @@ def read(app: typing.Any) -> Found:
             continue
         method = "GET" if route.method in {"ANY", "PROXY"} else route.method
         path = _PARAMETER.sub(lambda got: values.of_kind(got[2] or "str", got[1] or got[3]), route.rule)
-        body = json.dumps(values.BODY).encode() if method in _BODIED else b""
-        headers = (("Content-Type", "application/json"),) if body else ()
-        found.requests.append(Request(method, path, headers, body, route.rule))
+        found.requests.append(plain.request(method, path, route.rule))
     return found

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing
 
 from leakguard.check.request import NUMBER, Request, fill
-from leakguard.check.routes import Found, values
+from leakguard.check.routes import Found, plain, values
 
 _PARAMETER = re.compile(r"<(?:([^<>:]+):)?([A-Za-z_]\w*)>")
 _GROUP = re.compile(r"\(\?P<(\w+)>((?:[^()]|\([^()]*\))*)\)|\((?!\?)((?:[^()]|\([^()]*\))*)\)")
 _ESCAPED = re.compile(r"\\([/.\-_ ])")
-_BODIED = frozenset({"POST", "PUT", "PATCH"})
 _LEFT_OUT = {"admin": "the admin", "djdt": "a toolbar", "static": "static files", "media": "static files"}
 
 # The cookie and the header must only agree (Django's double-submit check); 32 letters are what a token is.
@@ -102,7 +100,4 @@ def _methods(view: typing.Any) -> list[str]:
 
 
 def _request(method: str, path: str, template: str) -> Request:
-    if method not in _BODIED:
-        return Request(method, path, _CSRF if method == "DELETE" else (), b"", template)
-    headers = (*_CSRF, ("Content-Type", "application/json"))
-    return Request(method, path, headers, json.dumps(values.BODY).encode(), template)
+    return plain.request(method, path, template, _CSRF if method in plain.BODIED or method == "DELETE" else ())

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing
 
 from leakguard.check.request import NUMBER, Request
-from leakguard.check.routes import Found, values
+from leakguard.check.routes import Found, plain, values
 
 _PARAMETER = re.compile(r"<(?:[^<>:]*(?:\([^)]*\))?:)?([A-Za-z_]\w*)>")
-_BODIED = frozenset({"POST", "PUT", "PATCH"})
 _KINDS = {"IntegerConverter": "int", "FloatConverter": "float", "UUIDConverter": "uuid"}
 
 
@@ -43,14 +41,7 @@ def _requests(rule: typing.Any) -> list[Request]:
         methods.discard("HEAD")
     converters = getattr(rule, "_converters", {})
     path = _PARAMETER.sub(lambda found: _value(found[1], converters.get(found[1])), rule.rule)
-    return [_request(method, path, rule.rule) for method in sorted(methods)]
-
-
-def _request(method: str, path: str, template: str) -> Request:
-    if method not in _BODIED:
-        return Request(method, path, (), b"", template)
-    body = json.dumps(values.BODY).encode()
-    return Request(method, path, (("Content-Type", "application/json"),), body, template)
+    return [plain.request(method, path, rule.rule) for method in sorted(methods)]
 
 
 def _value(name: str, converter: typing.Any) -> str:

@@ -33,8 +33,8 @@ def read(app: typing.Any) -> Found:
 
 
 def _request(method: str, template: str, document: dict[str, typing.Any]) -> Request:
-    plain = _PARAMETER.sub(lambda got: f"{{{got[1]}}}", template)
-    known = openapi.request(document, method, plain, template)
+    formatted = _PARAMETER.sub(lambda got: f"{{{got[1]}}}", template)
+    known = openapi.request(document, method, formatted, template)
     if known is not None:
         return known
     return Request(

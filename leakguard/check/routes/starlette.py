@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import typing
 import warnings
 from collections.abc import Callable, Iterable
 
 from leakguard.check.request import Request
-from leakguard.check.routes import Found, openapi, values
+from leakguard.check.routes import Found, openapi, plain, values
 
 Document = dict[str, typing.Any]
 
 _DOCS = "documentation"
 _PAGES = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
-_BODIED = frozenset({"POST", "PUT", "PATCH"})
 
 
 def read(app: typing.Any) -> Found:
@@ -109,18 +107,17 @@ def _methods(route: typing.Any) -> list[str]:
 
 def _request(route: typing.Any, method: str, prefix: str, document: Document) -> Request:
     template = f"{prefix}{route.path}"
-    plain = getattr(route, "path_format", route.path)
-    known = openapi.request(document, method, plain, template) if getattr(route, "include_in_schema", True) else None
+    formatted = getattr(route, "path_format", route.path)
+    known = (
+        openapi.request(document, method, formatted, template) if getattr(route, "include_in_schema", True) else None
+    )
     if known is not None:
         return Request(method, prefix + known.path, known.headers, known.body, template)
-    path = plain
+    path = formatted
     for name, convertor in getattr(route, "param_convertors", {}).items():
         kind = type(convertor).__name__.removesuffix("Convertor").lower()
         path = path.replace(f"{{{name}}}", values.of_kind({"integer": "int"}.get(kind, kind), name))
-    if method not in _BODIED:
-        return Request(method, prefix + path, (), b"", template)
-    body = json.dumps(values.BODY).encode()
-    return Request(method, prefix + path, (("Content-Type", "application/json"),), body, template)
+    return plain.request(method, prefix + path, template)
 
 
 def _document(app: typing.Any) -> Document:

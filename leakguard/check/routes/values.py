@@ -10,9 +10,6 @@ from leakguard.check.request import NUMBER, PADDED
 DATE, TIME = "2024-01-15", "2024-01-15T12:00:00Z"
 UUID = f"00000000-0000-4000-8000-{PADDED}"
 
-BODY = {"id": NUMBER, "name": f"name-{NUMBER}"}
-"""Sent where nobody says what a body is."""
-
 _DEEPEST = 8
 
 _FORMATS = {
