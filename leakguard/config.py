@@ -163,7 +163,8 @@ OPTIONS: tuple[Option, ...] = (
         "10s",
         "must be a duration of at least 50ms",
         "interval='10s'",
-        "Length of a window. Shorter finds sooner and costs more.",
+        "Length of a window; with many requests windows are shorter while a worker is young. Shorter finds sooner and costs "
+        "more.",
     ),
     Option(
         "warmup",
@@ -171,7 +172,8 @@ OPTIONS: tuple[Option, ...] = (
         "60s",
         _DURATION,
         "warmup='60s'",
-        "What happens in a worker's first seconds is not judged: imports, caches and pools fill.",
+        "What happens in a worker's first seconds, or its first 2 000 requests if they come sooner, is not judged: imports, "
+        "caches and pools fill. A longer one counts as more requests: 10m as 20 000.",
     ),
     Option(
         "ceiling",
