@@ -126,6 +126,7 @@ class Link:
         """Say that this process serves; only the first time counts."""
         if self.boot is None:
             self.boot = time.monotonic() - self.born
+            self._claim()
             self._say("ready")
             # A second descriptor of the server's socket would keep the door open when the server closes it.
             for listener in self.kept.values():

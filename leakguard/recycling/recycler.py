@@ -12,7 +12,7 @@ from collections.abc import Callable
 from leakguard.config import Config
 from leakguard.probes.limits import Limit
 from leakguard.records import Recycle, Relief
-from leakguard.recycling import ceiling, relief, servers
+from leakguard.recycling import ceiling, link, relief, servers
 from leakguard.recycling.ceiling import Decision, Situation, Step
 from leakguard.recycling.drain import Drain
 from leakguard.recycling.farewell import Farewell
@@ -121,10 +121,11 @@ class Recycler:
     def meet_main_thread(self) -> None:
         """Hold SIGTERM back until the close was announced; called where a worker boots, which is the main thread's business.
 
-        Anywhere else and without a ceiling nothing is done. With ``drain_on_term`` off only where a recycle needs it: granian
+        Anywhere else nothing is done, and without a ceiling only under a supervisor, which drains at any SIGTERM. With ``drain_on_term`` off only where a recycle needs it: granian
         tells its workers to leave before their successors serve.
         """
-        if self._config.ceiling is None or self._config.recycle == "none" or self.term.installed:
+        wanted = self._config.ceiling is not None or link.current() is not None
+        if not wanted or self._config.recycle == "none" or self.term.installed:
             return
         try:
             server = servers.detect()

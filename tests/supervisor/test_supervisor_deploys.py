@@ -1,6 +1,7 @@
 """When a successor does not come, when memory has no room for it, when the process in between dies, and passed sockets."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 
 import pytest
 from supervised_server import ROOT, UVICORN, wait_for
+from support.needs import require
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -95,7 +97,9 @@ def test_on_a_unix_socket_nothing_that_was_accepted_is_lost(supervise, tmp_path,
             server.await_ready_count(count)
             pid = server.children()
             server.process.send_signal(signal.SIGHUP)
-            wait_for(lambda pid=pid: server.children() not in (pid, []) and len(server.children()) == 1, 30, server.said)
+            wait_for(
+                lambda pid=pid: server.children() not in (pid, []) and len(server.children()) == 1, 30, server.said
+            )
     finally:
         over.set()
         for user in users:
@@ -144,8 +148,13 @@ def test_without_memory_for_two_the_process_leaves_first(supervise, tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(["--fd", "3"], id="fd"),
-        pytest.param(["--port", "PORT"], id="port", marks=pytest.mark.long),
+        pytest.param(["uvicorn", "--fd", "3"], id="uvicorn-fd"),
+        pytest.param(["uvicorn", "--port", "PORT"], id="uvicorn-port", marks=pytest.mark.long),
+        pytest.param(["daphne", "-v", "0", "--fd", "3"], id="daphne-fd", marks=pytest.mark.long),
+        pytest.param(["hypercorn", "-b", "fd://3"], id="hypercorn-fd", marks=pytest.mark.long),
+        pytest.param(
+            ["waitress", "--threads", "8", "--listen", "127.0.0.1:PORT"], id="waitress-port", marks=pytest.mark.long
+        ),
     ],
 )
 def test_with_a_passed_socket_a_restart_of_the_whole_service_loses_nothing(supervise, words):
@@ -155,7 +164,8 @@ def test_with_a_passed_socket_a_restart_of_the_whole_service_loses_nothing(super
         listener.bind(("127.0.0.1", 0))
         listener.listen(512)
         port = listener.getsockname()[1]
-        command = ["uvicorn", *words, "--log-level", "warning", "supervised_apps:asgi"]
+        require(importlib.util.find_spec(words[0]), words[0])
+        command = [*words, f"supervised_apps:{'wsgi' if words[0] == 'waitress' else 'asgi'}"]
         first = supervise(command, "--ceiling", "110 MiB", listener=listener, port=port)
         first.await_serving()
         began = time.monotonic()
@@ -173,7 +183,7 @@ def test_with_a_passed_socket_a_restart_of_the_whole_service_loses_nothing(super
                 restarting.start()
             return restarting.ident and not restarting.is_alive()
 
-        outcome = first.drive(over)
+        outcome = first.drive(over, stream_share=0)
         restarting.join()
-    assert codes == [-signal.SIGTERM, "serves"], first.said()
+    assert codes == [-signal.SIGTERM if words[0] == "uvicorn" else 0, "serves"], first.said()
     assert outcome.lost == 0, (outcome.counts, outcome.details[:10], first.said()[-2000:])

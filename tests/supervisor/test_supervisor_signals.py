@@ -1,5 +1,6 @@
 """Signals, exit codes and ends: what systemd, Docker and a person at a terminal see of the supervisor."""
 
+import importlib.util
 import os
 import pty
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from supervised_server import UVICORN, wait_for
+from support.needs import require
 
 pytestmark = pytest.mark.server
 
@@ -98,27 +100,53 @@ def test_the_server_gets_what_leakguard_does_not_need(supervise):
         wait_for(lambda name=number.name: name in server.ask("/signals"))
 
 
+SERVERS = {
+    "uvicorn": (UVICORN, -signal.SIGTERM),
+    "hypercorn": (["hypercorn", "-b", "127.0.0.1:PORT", "supervised_apps:asgi"], 0),
+    "daphne": (["daphne", "-b", "127.0.0.1", "-p", "PORT", "-v", "0", "supervised_apps:asgi"], 0),
+    "waitress": (["waitress", "--listen", "127.0.0.1:PORT", "--threads", "8", "supervised_apps:wsgi"], 0),
+}
+
+
 @pytest.mark.slow
-def test_sigterm_drains_before_it_ends(supervise):
-    """At a deploy what is connected is answered in full; refused is only who comes after the door was closed."""
-    server = supervise(UVICORN)
+@pytest.mark.parametrize(
+    ("command", "code", "everybody"),
+    [
+        pytest.param(*SERVERS["uvicorn"], False, id="uvicorn"),
+        pytest.param(*SERVERS["hypercorn"], False, id="hypercorn", marks=pytest.mark.long),
+        pytest.param(*SERVERS["daphne"], False, id="daphne", marks=pytest.mark.long),
+        pytest.param(*SERVERS["waitress"], False, id="waitress", marks=pytest.mark.long),
+        pytest.param(*SERVERS["uvicorn"], True, id="uvicorn-everybody", marks=pytest.mark.long),
+        pytest.param(*SERVERS["hypercorn"], True, id="hypercorn-everybody", marks=pytest.mark.long),
+        pytest.param(*SERVERS["waitress"], True, id="waitress-everybody", marks=pytest.mark.long),
+    ],
+)
+def test_sigterm_drains_before_it_ends(supervise, command, code, everybody):
+    """At a deploy what is connected is answered in full; refused is only who comes after the door was closed.
+
+    Also where systemd tells everybody at once, and after a recycle, when the process has its socket from the supervisor.
+    """
+    require(importlib.util.find_spec(command[0]), command[0])
+    server = supervise(command)
     first = server.await_ready()
-    server.process.send_signal(signal.SIGHUP)  # a successor has got its socket from the supervisor: it closes that, too
-    wait_for(lambda: first not in server.children())
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: first not in server.children(), 30, server.said)
     server.await_ready(2)
     began = time.monotonic()
     sent = []
 
     def over():
         if not sent and time.monotonic() - began > 2:
-            server.process.send_signal(signal.SIGTERM)
             sent.append(True)
+            for pid in server.children() if everybody else []:
+                os.kill(pid, signal.SIGTERM)
+            server.process.send_signal(signal.SIGTERM)
         return server.process.poll() is not None
 
-    outcome = server.drive(over)
+    outcome = server.drive(over, stream_share=0)
     assert set(outcome.counts) <= {"ok", "refused"}, (outcome.counts, outcome.details[:10], server.said())
     assert outcome.counts["ok"] > 50
-    assert server.stop() == -signal.SIGTERM
+    assert server.stop() == code
 
 
 @pytest.mark.slow

@@ -9,15 +9,14 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from leakguard.recycling import door
 from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies import listeners
 
 IDLE = 5.0  # seconds for idle connections where the server itself keeps them for minutes
-LAST_CALL = 0.05  # seconds in which those who are in the queue are still let in before the door is closed
 
 
 class Single(Protocol):
@@ -80,7 +79,7 @@ class UvicornSingle:
         listeners.stop_accepting(self._server.servers)
 
     def close(self) -> None:
-        """Close the listeners after the last call."""
+        """Close the listeners when their queues are empty."""
         _close_loops_servers(self._server.servers)
 
     def connections(self) -> int | None:
@@ -118,7 +117,7 @@ class HypercornSingle:
         listeners.stop_accepting(self._serve["servers"])
 
     def close(self) -> None:
-        """Close the listeners after the last call."""
+        """Close the listeners when their queues are empty."""
         _close_loops_servers(self._serve["servers"])
 
     def connections(self) -> int | None:
@@ -151,8 +150,8 @@ class WaitressSingle:
             listener.pull_trigger()
 
     def close(self) -> None:
-        """Close the listeners after the last call."""
-        time.sleep(LAST_CALL)
+        """Close the listeners when their queues are empty."""
+        door.shut([listener.socket.fileno() for listener in self._listeners()])
         self.stop_accepting()
         for listener in self._listeners():
             listener.socket.close()
@@ -191,8 +190,8 @@ class DaphneSingle:
         self._in_reactor("stopReading")
 
     def close(self) -> None:
-        """Close the listeners after the last call."""
-        time.sleep(LAST_CALL)
+        """Close the listeners when their queues are empty."""
+        door.shut([port.fileno() for port in self._ports])
         self._in_reactor("stopListening")
 
     def connections(self) -> int | None:
@@ -224,7 +223,7 @@ class DaphneSingle:
 
 def _close_loops_servers(servers: Iterable[Any]) -> None:
     held = list(servers)
-    time.sleep(LAST_CALL)  # the loop goes on accepting: what came until now is in
+    door.shut([listener.fileno() for server in held for listener in server.sockets])
     listeners.stop_accepting(held)
     for server in held:
         loop = server.get_loop()

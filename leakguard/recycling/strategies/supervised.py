@@ -42,7 +42,8 @@ class SupervisedStrategy:
 
     def serving(self) -> bool:
         """Return whether the server has begun to serve; the supervisor is told when it has."""
-        if not (self.link.listening and self._single.serving()):
+        # Who was given a socket by number need not have called listen().
+        if not ((self.link.listening or self.link.given) and self._single.serving()):
             return False
         self.link.ready()
         return True
