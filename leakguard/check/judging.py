@@ -23,13 +23,13 @@ GLANCE = 25
 """Round trips per round of a first look at threads, tasks and descriptors."""
 
 # A round takes a second, and longer only where a second is too short for so many round trips.
-_ROUND_SECONDS, _ROUND_TRIPS = 0.8, 50
+_ROUND_SECONDS, _ROUND_TRIPS = 0.5, 50
 _PACES, _PACE_SECONDS = 3, 0.1
 # What a leak takes from beginning to end in rounds: 12 to find it, 3 to look, as many again to explain it.
 _ROUNDS = 26
 # What still grows after so many round trips is no cache of a sensible size.
 _PATIENT = 5000
-_PATIENT_SHARE = 0.3
+_PATIENT_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,23 +8,19 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from leakguard.detection.finding import compose, join
-from leakguard.detection.forgiveness import Forgiveness
+from leakguard.detection.finding import compose
 from leakguard.errors import ConfigError, LeaksFoundError, NotMeasuredError
 from leakguard.records import Finding
 from leakguard.testing import quiet
 from leakguard.testing.caller import Caller, drive, drive_here
 from leakguard.testing.demand import Demand, Texts, demand
 from leakguard.testing.freezing import FREEZER
-from leakguard.testing.measuring import Measurement, measure
+from leakguard.testing.judgement import Terms
+from leakguard.testing.judgement import judge as judge_calls
+from leakguard.testing.measuring import Measurement
 from leakguard.testing.message import tell
-from leakguard.testing.suspects import filling, relate, suspect
 from leakguard.testing.tempfiles import FILES
 from leakguard.testing.warned import Warned
-
-MOST_FILLING = 50
-"""Calls, in multiples of n, spent on filling containers of known bound before measuring again."""
-
 
 class Options(typing.TypedDict, total=False):
     """The options of a leak test; ``demand`` says what each one means."""
@@ -84,7 +80,8 @@ def _judgement(wanted: Demand) -> Callable[[Caller], typing.Coroutine[object, No
         with FILES, FREEZER.lifted(), quiet.silence(), quiet.roomy():
             if "warnings" in wanted.kinds:
                 warned.listen()
-            judged = await _judge(caller, wanted, forgiveness)
+            made = await judge_calls(caller, Terms(n=wanted.n, quantities=wanted.quantities), forgiveness)
+            judged = Judged(made.measurement, made.findings, made.why)
         raised = tuple(
             compose(suspicion, None, {}, forgiveness) for suspicion in warned.suspicions(judged.measurement.calls)
         )
@@ -93,53 +90,6 @@ def _judgement(wanted: Demand) -> Callable[[Caller], typing.Coroutine[object, No
         )
 
     return judge
-
-
-async def _measure(caller: Caller, wanted: Demand) -> Measurement:
-    """Measure, and leave out what is of no kind that is asked for."""
-    measurement = await measure(caller, wanted.n)
-    asked = tuple(name for name in measurement.leaks if name in wanted.quantities)
-    return dataclasses.replace(measurement, leaks=asked)
-
-
-async def _judge(caller: Caller, wanted: Demand, forgiveness: Forgiveness) -> Judged:
-    measurement = await _measure(caller, wanted)
-    if not measurement.leaks:
-        return Judged(measurement)
-    judged, missing = await _explain(caller, measurement, forgiveness)
-    if not 0 < missing <= MOST_FILLING * wanted.n:
-        return judged
-    await caller.repeat(missing)
-    again = await _measure(caller, wanted)
-    again = dataclasses.replace(again, calls=measurement.calls + missing + again.calls)
-    if not again.leaks:
-        return Judged(again)
-    return (await _explain(caller, again, forgiveness))[0]
-
-
-async def _explain(caller: Caller, measurement: Measurement, forgiveness: Forgiveness) -> tuple[Judged, int]:
-    """Return the explained findings, and how many calls it takes to fill a cache that may be all there is to it."""
-    from leakguard.testing.looking import Looker  # the observer comes in only with a failure
-
-    looker = Looker(caller)
-    try:
-        calls = _run_length(measurement)
-        looks = await looker.look(calls)
-        missing = filling(measurement, looks)
-        suspicions = suspect(measurement, looks)
-        explanations = await looker.explain(suspicions, calls)
-        why = looker.why
-    finally:
-        looker.close()
-    findings = join(
-        compose(suspicion, explanation, {}, forgiveness) for suspicion, explanation in relate(suspicions, explanations)
-    )
-    return Judged(measurement, findings, why), missing
-
-
-def _run_length(measurement: Measurement) -> int:
-    """Return as many calls as the rounds in which everything that leaks was seen to grow every time."""
-    return max(measurement.attempts[name].calls for name in measurement.leaks)
 
 
 def raise_for(judged: Judged, forgive: str = "assert_no_leaks(..., ignore=[{}])") -> None:

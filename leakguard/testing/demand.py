@@ -13,7 +13,7 @@ from leakguard.detection.forgiveness import Forgiveness, KnownLeak, known_leaks
 from leakguard.errors import ConfigError
 
 MEASURED: dict[str, tuple[str, ...]] = {
-    "memory": ("blocks", "heap"),
+    "memory": ("blocks", "heap", "resident"),
     "threads": ("threads",),
     "tasks": ("tasks",),
     "descriptors": ("fds",),

@@ -29,6 +29,7 @@ MOST_FILLING = 50
 # The looks make three more rounds, one of them under tracemalloc, where a request takes ten times as long.
 _MOST_TRACED = 200
 _TRACED_SECONDS = 4.0
+_NO_END = 3600.0
 
 Related = tuple[Suspicion, Explanation | None]
 
@@ -60,7 +61,7 @@ class Terms:
     @property
     def left(self) -> float:
         """Seconds left."""
-        return float("inf") if self.until is None else self.until - time.monotonic()
+        return _NO_END if self.until is None else self.until - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ async def judge(caller: Caller, terms: Terms, forgiveness: Forgiveness) -> Judge
     judged = Judgement(measurement)
     if measurement.leaks:
         judged, missing = await _explain(caller, measurement, terms, forgiveness)
-        if 0 < missing <= MOST_FILLING * terms.n:
+        if missing:
             judged = await _fill(caller, judged, missing, terms, forgiveness)
     if terms.debt:
         judged = await _with_debt(caller, judged, terms, forgiveness)
@@ -101,12 +102,17 @@ async def _measure(caller: Caller, terms: Terms) -> Measurement:
 async def _fill(caller: Caller, judged: Judgement, missing: int, terms: Terms, forgiveness: Forgiveness) -> Judgement:
     """Fill the containers of known bound that may be all there is, and judge what grows after that."""
     made = judged.measurement.calls
+    unfilled = Judgement(
+        dataclasses.replace(judged.measurement, leaks=()),
+        notes=(f"a cache of known size was still filling after {made} calls; {missing} more would fill it",),
+    )
+    if missing > MOST_FILLING * terms.n:
+        return unfilled
     try:
         await caller.repeat(missing)
         again = await _measure(caller, terms)
     except OutOfTimeError:
-        said = f"a cache of known size was not full after {made} calls"
-        return Judgement(dataclasses.replace(judged.measurement, leaks=()), notes=(said,))
+        return unfilled
     again = dataclasses.replace(again, calls=made + missing + again.calls)
     if not again.leaks:
         return Judgement(again)

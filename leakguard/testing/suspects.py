@@ -54,7 +54,7 @@ def filling(measurement: Measurement, looks: Looks) -> int:
     A cache that states its size is no leak, but too large a one looks like it until it is full.
     """
     grown = looks.growing
-    if set(measurement.leaks) - {"blocks", "heap"} or not grown or not all(bounded(t.container) for t in grown):
+    if set(measurement.leaks) - {"blocks", "heap", "resident"} or not grown or not all(bounded(t.container) for t in grown):
         return 0
     return max(round(_missing(track) * track.requests / track.growth) for track in grown)
 
