@@ -19,7 +19,7 @@ from leakguard.recycling.servers import after_fork, in_worker
 if typing.TYPE_CHECKING:
     from leakguard.config import Config
 
-__all__ = ["Guard", "after_fork", "has_holders", "in_worker", "introduce", "obtain", "on_fork", "ready", "release"]
+__all__ = ["Guard", "after_fork", "in_worker", "introduce", "known_config", "obtain", "on_fork", "ready", "release"]
 
 
 class Holder(typing.Protocol):
@@ -63,9 +63,11 @@ def ready() -> bool:
     return guard is None or guard.drain.ready
 
 
-def has_holders() -> bool:
-    """Return whether a middleware was made in this process."""
-    return len(_holders) > 0
+def known_config() -> Config | None:
+    """Return the options of a middleware that was made in this process; ``None`` when none was."""
+    for holder in list(_holders):
+        return typing.cast("Holder", holder).config
+    return None
 
 
 def release() -> None:

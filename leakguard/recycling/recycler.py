@@ -121,8 +121,9 @@ class Recycler:
     def meet_main_thread(self) -> None:
         """Hold SIGTERM back until the close was announced; called where a worker boots, which is the main thread's business.
 
-        Anywhere else nothing is done, and without a ceiling only under a supervisor, which drains at any SIGTERM. With ``drain_on_term`` off only where a recycle needs it: granian
-        tells its workers to leave before their successors serve.
+        Anywhere else nothing is done, and without a ceiling only under a supervisor, which drains at any SIGTERM. With
+        ``drain_on_term`` off only where a recycle needs it: granian tells its workers to leave before their successors
+        serve.
         """
         wanted = self._config.ceiling is not None or link.current() is not None
         if not wanted or self._config.recycle == "none" or self.term.installed:

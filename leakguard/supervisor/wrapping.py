@@ -1,7 +1,7 @@
 """The middleware around an app whose source does not know of it: put there where each server has loaded the app.
 
-An app that has the middleware already keeps its own options: one that was made is left as it is, and one that Starlette or
-FastAPI is about to make (``add_middleware``) lends its options to ours, which lies outermost and lets it rest.
+An app that has the middleware already keeps its own options: one that was made somewhere inside, and one that Starlette or
+FastAPI is about to make (``add_middleware``), lends its options to ours, which lies outermost and lets it rest.
 """
 
 from __future__ import annotations
@@ -15,40 +15,33 @@ App = Callable[..., Any]
 
 
 def wrap_asgi(app: App) -> App:
-    """Return the app with the middleware around it, once."""
+    """Return the app with the middleware around it."""
     from leakguard.integrations.asgi import LeakGuardMiddleware
 
-    if _is_guarded():
-        return app
-    return _made(LeakGuardMiddleware, app, _options_of_starlette(app))
+    return app if type(app) is LeakGuardMiddleware else _made(LeakGuardMiddleware, app, _options_of_starlette(app))
 
 
 def wrap_wsgi(app: App) -> App:
-    """Return the app with the middleware around it, once."""
+    """Return the app with the middleware around it."""
     from leakguard.integrations.wsgi import LeakGuardWSGI
 
-    if _is_guarded():
-        return app
-    return _made(LeakGuardWSGI, app, {})
+    return app if type(app) is LeakGuardWSGI else _made(LeakGuardWSGI, app, None)
 
 
-def _is_guarded() -> bool:
-    from leakguard.guard import has_holders
-
-    return has_holders()
-
-
-def _made(middleware: Callable[..., App], app: App, options: dict[str, Any]) -> App:
+def _made(middleware: Callable[..., App], app: App, options: dict[str, Any] | None) -> App:
     from leakguard.errors import ConfigError
+    from leakguard.guard import known_config
 
     try:
-        return middleware(app, **options)
+        if options is not None:
+            return middleware(app, **options)
+        return middleware(app, config=known_config())
     except ConfigError as error:
         sys.stderr.write(f"leakguard: running without it: {error}\n")
         return app
 
 
-def _options_of_starlette(app: object) -> dict[str, Any]:
+def _options_of_starlette(app: object) -> dict[str, Any] | None:
     """Return the options of the middleware that Starlette will make when first called; outer layers are looked through."""
     from leakguard.integrations.asgi import LeakGuardMiddleware
 
@@ -59,7 +52,7 @@ def _options_of_starlette(app: object) -> dict[str, Any]:
         app = getattr(app, "app", None)
         if app is None:
             break
-    return {}
+    return None
 
 
 # --------------------------------------------------------------------------------------------- where servers load

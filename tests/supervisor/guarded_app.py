@@ -17,3 +17,8 @@ app = Starlette(
     middleware=[Middleware(LeakGuardMiddleware, ceiling="999 MiB")],
 )
 made = LeakGuardMiddleware(Starlette(routes=[Route("/plain/{number}", answer)]), ceiling="888 MiB")
+
+
+async def inside(scope, receive, send):
+    """An app that has the middleware where nobody can see it."""
+    await made(scope, receive, send)

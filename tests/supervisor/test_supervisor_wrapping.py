@@ -55,7 +55,7 @@ def test_every_server_gets_the_middleware(supervise, command):
     assert counted(server) == 12
 
 
-@pytest.mark.parametrize(("app", "ceiling"), [("app", 999), ("made", 888)])
+@pytest.mark.parametrize(("app", "ceiling"), [("app", 999), ("made", 888), ("inside", 888)])
 def test_an_app_that_has_the_middleware_keeps_its_options(supervise, app, ceiling):
     """What the source says wins over the command line, and each request counts once."""
     command = [*UVICORN[:-1], f"guarded_app:{app}"]
