@@ -7,6 +7,7 @@ the test is repeated whole: what is only set up once (a cache, a lazy import, a 
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 
 from leakguard.errors import LeakGuardError
 from leakguard.pytest_plugin import options, outcome
+from leakguard.pytest_plugin.marker import NAME
 from leakguard.pytest_plugin.tasks import Leftover
 from leakguard.pytest_plugin.whole import Whole
 from leakguard.testing import quiet, resources
@@ -40,6 +42,7 @@ LEAST_N = 10
 _CALLS = 12  # what the rate law takes for a plain leak, in multiples of n
 _LARGE = 2000  # blocks: what a test leaves of plain objects is suspicious above this, in a repetition above a quarter
 _LET_GO = 100_000  # objects frozen since the last full collection, after which garbage among them is let go
+_LET_GO_TESTS = 1000  # tests since then
 _PAUSES = (0.001, 0.004, 0.015, 0.04)
 
 _ENDINGS = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)  # no Exceptions
@@ -89,7 +92,7 @@ class Idle:
         self._passed = False
         self._leftover: Leftover | None = None
         self._seconds = 0.0
-        self._frozen_since = 0
+        self._frozen_since = self._frozen_tests = 0
         self._born: dict[str, int] = {}
         FILES.__enter__()
 
@@ -146,7 +149,7 @@ class Idle:
             state.teardown_exact(item.parent)
         except (Exception, *_ENDINGS) as error:
             failure = error
-        if failure is None and self._passed:
+        if failure is None and self._passed and not _judged_already(item):
             message = self._judge(item)
         result = yield
         if failure is not None:
@@ -156,14 +159,16 @@ class Idle:
         return result
 
     def _freeze(self) -> None:
+        """Put everything out of the collector's sight; now and then let go of garbage that was frozen with it."""
         if not FREEZER.active:
             return
-        if self._frozen_since > _LET_GO:
-            self._frozen_since = 0
+        self._frozen_tests += 1
+        if self._frozen_since > _LET_GO or self._frozen_tests > _LET_GO_TESTS:
+            self._frozen_since = self._frozen_tests = 0
             with FREEZER.lifted():
                 quiet.collect()
         else:
-            FREEZER.again()
+            gc.freeze()
 
     def _judge(self, item: pytest.Item) -> str | None:
         began = time.perf_counter()
@@ -192,7 +197,7 @@ class Idle:
         """Return what is more than before, and which classes have objects that were not there."""
         if before is None:
             return set()
-        quiet.collect()
+        gc.collect()
         after = Counts.now()
         more = after.more_than(before)
         for pause in _PAUSES if more else ():
@@ -209,6 +214,8 @@ class Idle:
                 suspected.add("blocks")
             if FREEZER.active:
                 suspected |= self._births(item)
+                if suspected and gc.collect():  # a finalizer may have let go of the next cycle
+                    return self._suspicions(item, before, large)
         return suspected
 
     def _births(self, item: pytest.Item) -> set[str]:
@@ -279,6 +286,11 @@ class Idle:
 
 def _examples(item: pytest.Function) -> bool:
     return bool(getattr(item.obj, "is_hypothesis_test", False))
+
+
+def _judged_already(item: pytest.Item) -> bool:
+    """Say whether the test is a leak test itself, by the marker or the fixture."""
+    return item.get_closest_marker(NAME) is not None or "leakguard" in getattr(item, "fixturenames", ())
 
 
 def _forget(item: pytest.Item) -> None:

@@ -28,6 +28,10 @@ def nothing_kept() -> Iterator[None]:
     HOLD.reset()
 
 
+def site_file(maker: Maker) -> str:
+    return f"{maker.__module__}.py"
+
+
 def only(maker: Maker) -> Finding:
     judged = check(maker())
     assert judged.why is None
@@ -38,12 +42,12 @@ def only(maker: Maker) -> Finding:
 @pytest.mark.parametrize(
     ("maker", "type_name", "holder", "function"),
     [
-        (callables.keyed_entry, "dict", "callables.HOLD.table", "keyed_entry.<locals>.call"),
-        (callables.bytes_row, "bytearray", "callables.HOLD.buffers", "bytes_row.<locals>.<lambda>"),
-        (callables.async_row, "callables.Slotted", "callables.HOLD.rows", "async_row.<locals>.call"),
+        (callables.keyed_entry, "dict", "hold.HOLD.table", "keyed_entry.<locals>.call"),
+        (callables.bytes_row, "bytearray", "hold.HOLD.buffers", "bytes_row.<locals>.<lambda>"),
+        (callables.async_row, "hold.Slotted", "hold.HOLD.rows", "async_row.<locals>.call"),
         (
             callables.endless_cache,
-            "callables.Node",
+            "hold.Node",
             "assert_no_leaks.callable.<closure>.look_up.lru_cache",
             None,
         ),
@@ -58,7 +62,7 @@ def test_holder_type_and_line_are_named(maker: Maker, type_name: str, holder: st
     assert finding.fingerprint == fingerprint(Kind.LEAK, holder=holder)
     if function is not None:
         assert finding.site is not None
-        assert (finding.site.file, finding.site.function) == ("callables.py", function)
+        assert (finding.site.file, finding.site.function) == (site_file(maker), function)
 
 
 def test_c_heap_is_native() -> None:
@@ -73,7 +77,7 @@ def test_c_heap_is_native() -> None:
 def test_lost_reference_is_outside_python() -> None:
     """An object that only a forgotten reference in C keeps is named by its type, held outside Python."""
     finding = only(callables.lost_reference)
-    assert (finding.kind, finding.type, finding.holder) == (Kind.LEAK, "callables.Node", OUTSIDE)
+    assert (finding.kind, finding.type, finding.holder) == (Kind.LEAK, "hold.Node", OUTSIDE)
 
 
 def test_threads_are_told_where_they_hang() -> None:
@@ -87,7 +91,7 @@ def test_threads_are_told_where_they_hang() -> None:
 def test_tasks_are_told_where_they_hang_and_who_holds_them() -> None:
     """Tasks that never end: one finding, with the line at which they wait and the set that holds them."""
     finding = only(callables.endless_task)
-    assert (finding.kind, finding.per_request, finding.holder) == (Kind.TASKS, 1.0, "callables.HOLD.tasks")
+    assert (finding.kind, finding.per_request, finding.holder) == (Kind.TASKS, 1.0, "hold.HOLD.tasks")
     assert finding.site is not None
     assert finding.site.function == "wait_for_ever"
 
@@ -95,7 +99,7 @@ def test_tasks_are_told_where_they_hang_and_who_holds_them() -> None:
 def test_descriptors_are_told_with_their_holder() -> None:
     """Sockets in a list: one finding, held by that list."""
     finding = only(callables.socket_row)
-    assert (finding.kind, finding.per_request, finding.holder) == (Kind.DESCRIPTORS, 1.0, "callables.HOLD.rows")
+    assert (finding.kind, finding.per_request, finding.holder) == (Kind.DESCRIPTORS, 1.0, "hold.HOLD.rows")
 
 
 def test_container_that_states_its_bound_passes_at_100() -> None:
@@ -114,5 +118,5 @@ def test_rule_forgives_what_it_names_and_nothing_else() -> None:
         HOLD.table[next(numbers)] = [1]
 
     judged = check(call, ignore=["type:*Slotted", "holder:callables.HOLD.other"])
-    assert {finding.holder for finding in judged.findings} == {"callables.HOLD.rows", "callables.HOLD.table"}
-    assert [finding.holder for finding in judged.unforgiven] == ["callables.HOLD.table"]
+    assert {finding.holder for finding in judged.findings} == {"hold.HOLD.rows", "hold.HOLD.table"}
+    assert [finding.holder for finding in judged.unforgiven] == ["hold.HOLD.table"]

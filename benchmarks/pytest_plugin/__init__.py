@@ -1,0 +1,1 @@
+"""How often leak tests are wrong: leakguard and its peers on the same callables."""
