@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import typing
 import weakref
@@ -18,6 +19,8 @@ class CostMeter:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._thread: int | None = None
+        self._share = 0.0
         self._hot_path_us: float | None = None
 
     def read(self, stall: float) -> Cost:
@@ -28,11 +31,14 @@ class CostMeter:
         """
         if self._hot_path_us is None:
             self._hot_path_us = hot_path_us()
-        elapsed = max(time.monotonic() - self._began, 1e-9)
+        thread = threading.get_ident()
+        self._thread = self._thread or thread
+        if thread == self._thread:  # at the end another thread may ask, whose own time says nothing
+            self._share = time.thread_time() / max(time.monotonic() - self._began, 1e-9)
         return Cost(
             hot_path_us=round(self._hot_path_us, 2),
             stall_ms_max=round(stall * 1000, 1),
-            share_of_cpu=round(time.thread_time() / elapsed, 5),
+            share_of_cpu=round(self._share, 5),
         )
 
 

@@ -74,6 +74,7 @@ class Inquiry:
         self._siblings = siblings
         self._collect = collect
         self._collected = -math.inf
+        self._collected_warm = False
         self._imported: int | None = None
         self._imported_at: int | None = None
         self._sure_since: float | None = None
@@ -153,7 +154,6 @@ class Inquiry:
             self._end_burst(now, requests)
         else:
             if self._owes_collection(now):
-                self._collected = now
                 self._collect()
                 return
             unexplained = self._unexplained(now)
@@ -192,9 +192,16 @@ class Inquiry:
         with the end of the warm-up, so that the garbage of imports is not taken for that of requests.
         """
         latest = self.windows.last
-        warm = self._collected == -math.inf and latest is not None and latest.warm
-        wanted = warm or any(suspicion.needs_collection for suspicion in self.suspicions)
-        return wanted and gc.isenabled() and now - self._collected > COLLECT_AGAIN
+        if not gc.isenabled() or latest is None or not latest.warm:
+            return False
+        if not self._collected_warm:
+            self._collected_warm = True
+            return True
+        wanted = any(suspicion.needs_collection for suspicion in self.suspicions)
+        if wanted and now - self._collected > COLLECT_AGAIN:
+            self._collected = now
+            return True
+        return False
 
     # ------------------------------------------------------------------------------------------------ the census
 
