@@ -43,6 +43,21 @@ def own_sockets() -> Own:
     return Own(tuple(each.fd for each in listeners), taken)
 
 
+class Connections:
+    """Counts this process's connections, looking ten times a second at most."""
+
+    def __init__(self) -> None:
+        self._at = 0.0
+        self._count = 0
+
+    def count(self) -> int:
+        """Return how many connections are open on the ports that this process listens on."""
+        if time.monotonic() - self._at > 0.1:
+            self._count = own_sockets().connections
+            self._at = time.monotonic()
+        return self._count
+
+
 def steer_away() -> bool:
     """Have the kernel deal new connections to the other sockets of this worker's address; ``False``: it cannot be done.
 

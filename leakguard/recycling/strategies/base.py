@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from leakguard.recycling.servers import Server
+
 
 class Strategy(Protocol):
     """How one server's worker is replaced. Methods are called from the handover's thread, in the order given here.
@@ -61,3 +63,22 @@ class Strategy(Protocol):
     def describe(self) -> tuple[str, ...]:
         """Return what a recycle will do here, in sentences for ``leakguard doctor``."""
         ...
+
+
+class WorkerStrategy:
+    """What most strategies have in common: the parent starts a new worker when this one has ended, and not before."""
+
+    acts = True
+    told = False
+    grace: float | None = 10.0
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.workers = server.workers
+
+    def can_overlap(self) -> bool:
+        """Return false: nobody is called first; siblings bridge the gap, or requests wait in the parent's socket."""
+        return False
+
+    def call_successor(self) -> None:
+        """Do nothing."""

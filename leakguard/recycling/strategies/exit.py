@@ -5,32 +5,18 @@ from __future__ import annotations
 import os
 import signal
 
-from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies import listeners
+from leakguard.recycling.strategies.base import WorkerStrategy
 
 
-class ExitStrategy:
+class ExitStrategy(WorkerStrategy):
     """Announce the close, finish what is in flight, then SIGTERM to this process."""
 
     name = "exit"
-    acts = True
-    told = False
-    grace: float | None = 10.0
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.workers = server.workers
 
     def serving(self) -> bool:
         """Return true: whoever said that it serves is believed."""
         return True
-
-    def can_overlap(self) -> bool:
-        """Return false: nobody is known who could be called."""
-        return False
-
-    def call_successor(self) -> None:
-        """Do nothing."""
 
     def stop_accepting(self) -> bool:
         """Stop a uvicorn that is alone; of other servers nothing is known."""

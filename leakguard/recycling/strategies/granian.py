@@ -15,22 +15,21 @@ from typing import Any
 
 from leakguard.recycling import steering
 from leakguard.recycling.servers import Server
+from leakguard.recycling.strategies.base import WorkerStrategy
 
 CRASH_LOOP = 5.5  # granian's own figure: a worker that ends so soon after its respawn stops the server
 IDLE_FOR = 2.0  # granian never closes an idle connection; clients that keep one get so long to use it and be told
 
 
-class GranianStrategy:
+class GranianStrategy(WorkerStrategy):
     """One granian worker of the interfaces asgi, asginl and wsgi, forked by its parent."""
 
     name = "granian"
-    acts = True
 
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.workers = server.workers
+        super().__init__(server)
         self._server: Any = server.worker
-        self._seen = (0.0, 0)
+        self._connections = steering.Connections()
         # With siblings and that flag one worker can end alone, without a roll of all.
         self.told = not (self._server.respawn_failed_workers and (self.workers or 1) > 1)
         # Before the parent's SIGTERM an exit of ours would stop the server; only after it there is a deadline.
@@ -69,19 +68,22 @@ class GranianStrategy:
 
     def connections(self) -> int | None:
         """Return how many connections the kernel knows on this worker's port; looked at ten times a second at most."""
-        at, count = self._seen
-        if time.monotonic() - at > 0.1:
-            count = steering.own_sockets().connections
-            self._seen = (time.monotonic(), count)
-        return count
+        return self._connections.count()
 
     def keep_alive(self) -> float:
         """Return how long idle connections are waited for: granian itself keeps them for ever."""
         return IDLE_FOR
 
     def leave(self, *, called: bool) -> None:
-        """After a call the parent's SIGTERM is passed on and this does nothing; else end by SIGTERM, and be respawned."""
+        """After a call the parent's SIGTERM is passed on and this does nothing; else end by SIGTERM, and be respawned.
+
+        Not before the age at which granian no longer takes the end for a crash; until then the siblings serve.
+        """
         if not called:
+            import psutil
+
+            age = time.time() - psutil.Process().create_time()
+            time.sleep(max(0.0, CRASH_LOOP + 1.0 - age))
             os.kill(os.getpid(), signal.SIGTERM)
 
     def describe(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 from leakguard.recycling import turn
 from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies import listeners
+from leakguard.recycling.strategies.base import WorkerStrategy
 
 _books_kept_by = 0  # the arbiter that the shipped hooks run in; its workers inherit the number by their fork
 
@@ -39,17 +40,13 @@ def keep_books(arbiter: Any) -> None:
     arbiter.handle_ttou = handle_ttou
 
 
-class GunicornStrategy:
+class GunicornStrategy(WorkerStrategy):
     """One gunicorn worker of the kinds sync, gthread, asgi and uvicorn."""
 
     name = "gunicorn"
-    acts = True
-    told = False
-    grace: float | None = 10.0
 
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.workers = server.workers
+        super().__init__(server)
         self._worker: Any = server.worker
         self._hooked = bool(_books_kept_by) and self._worker.ppid == _books_kept_by
 

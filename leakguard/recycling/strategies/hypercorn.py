@@ -10,19 +10,16 @@ from typing import Any
 
 from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies import listeners
+from leakguard.recycling.strategies.base import WorkerStrategy
 
 
-class HypercornStrategy:
+class HypercornStrategy(WorkerStrategy):
     """One worker of hypercorn's asyncio or uvloop worker class, under its parent."""
 
     name = "hypercorn"
-    acts = True
-    told = False
-    grace: float | None = 10.0
 
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.workers = server.workers
+        super().__init__(server)
         # The variables of worker_serve, this worker's main coroutine; none while the app is loaded.
         self._serve: dict[str, Any] = server.worker or {}
 
@@ -33,13 +30,6 @@ class HypercornStrategy:
             return False
         listening = len(sockets.secure_sockets) + len(sockets.insecure_sockets)
         return len(self._serve.get("servers", ())) >= listening
-
-    def can_overlap(self) -> bool:
-        """Return false: the parent starts a worker only after one has ended."""
-        return False
-
-    def call_successor(self) -> None:
-        """Do nothing."""
 
     def stop_accepting(self) -> bool:
         """Leave new connections to the siblings; the parent's socket keeps its queue."""

@@ -9,32 +9,18 @@ from __future__ import annotations
 import os
 import signal
 
-from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies import listeners
+from leakguard.recycling.strategies.base import WorkerStrategy
 
 
-class UvicornStrategy:
+class UvicornStrategy(WorkerStrategy):
     """Drain and end by SIGTERM; the parent looks every half second and starts a new worker on the same socket."""
 
     name = "uvicorn"
-    acts = True
-    told = False
-    grace: float | None = 10.0
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.workers = server.workers
 
     def serving(self) -> bool:
         """Return whether uvicorn has finished its start-up."""
         return bool(self.server.uvicorn.started)
-
-    def can_overlap(self) -> bool:
-        """Return false: the siblings bridge the gap."""
-        return False
-
-    def call_successor(self) -> None:
-        """Do nothing: the parent starts one when this worker is gone."""
 
     def stop_accepting(self) -> bool:
         """Leave new connections to the siblings; the parent's socket keeps its queue."""

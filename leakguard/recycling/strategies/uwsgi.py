@@ -8,39 +8,28 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import Any
 
 from leakguard.recycling import steering
 from leakguard.recycling.servers import Server
+from leakguard.recycling.strategies.base import WorkerStrategy
 
 KEPT = 4.0  # uWSGI's socket timeout, after which it closes an idle connection itself
 
 
-class UwsgiStrategy:
+class UwsgiStrategy(WorkerStrategy):
     """One worker of a uWSGI master with threads enabled."""
 
     name = "uwsgi"
-    acts = True
-    told = False
-    grace: float | None = 10.0
 
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.workers = server.workers
+        super().__init__(server)
         self._uwsgi: Any = server.worker
-        self._seen = (0.0, 0)
+        self._connections = steering.Connections()
 
     def serving(self) -> bool:
         """Return whether this is a worker and not the master."""
         return bool(self._uwsgi.worker_id())
-
-    def can_overlap(self) -> bool:
-        """Return false: the master forks a worker when one has ended."""
-        return False
-
-    def call_successor(self) -> None:
-        """Do nothing."""
 
     def stop_accepting(self) -> bool:
         """Do nothing: uWSGI stops accepting with the SIGHUP, and its master keeps the queue."""
@@ -48,11 +37,7 @@ class UwsgiStrategy:
 
     def connections(self) -> int | None:
         """Return how many connections this worker holds; looked at ten times a second at most."""
-        at, count = self._seen
-        if time.monotonic() - at > 0.1:
-            count = steering.own_sockets().connections
-            self._seen = (time.monotonic(), count)
-        return count
+        return self._connections.count()
 
     def keep_alive(self) -> float:
         """Return uWSGI's default socket timeout."""
