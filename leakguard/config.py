@@ -128,9 +128,9 @@ def _count(value: str | int) -> int:
     return number
 
 
-def _token(value: str) -> str:
-    token = value.strip()  # whatever is no text has none
-    if isinstance(value, bytes) or len(token) < SHORTEST_TOKEN or not token.isprintable():
+def _token(value: object) -> str:
+    token = value.strip() if isinstance(value, str) else ""
+    if len(token) < SHORTEST_TOKEN or not token.isprintable():
         raise ValueError("too short")
     return token
 

@@ -25,7 +25,9 @@ NOTHING = "serve some of the app's usual load and wait a few windows"
 
 
 def main(journal: str, how: str) -> None:
-    """Print the document of a journal to stdout. Exit code 3 with one line on stderr when there is nothing to show.
+    """Print the processor seconds that it took and then the document of a journal.
+
+    Exit code 3 with one line on stderr when there is nothing to show.
 
     Args:
         journal: its path.
@@ -41,7 +43,7 @@ def main(journal: str, how: str) -> None:
     except LeakGuardError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a process's answer
         sys.exit(3)
-    sys.stdout.buffer.write(document.encode())
+    sys.stdout.buffer.write(f"{time.process_time():.3f}\n{document}".encode())
 
 
 def document_of(journal: Path, span: float | None) -> str:

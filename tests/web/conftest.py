@@ -12,7 +12,7 @@ import pytest
 import web_journals
 from support.needs import ROOT, require
 
-DEADLINE_MS = 30_000
+DEADLINE_MS = 60_000
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_the_page_waits_for_a_server_that_is_replaced(visit, tmp_path):
     port = url.split(":")[2].split("/")[0]
     command = ("leakguard", "serve", "--journal", str(path), "--port", port)
     with running(*command, port=int(port), LEAKGUARD_PAGE_TOKEN=TOKEN):
-        expect(page.locator("#live")).to_have_class("live", timeout=30_000)
+        expect(page.locator("#live")).to_have_class("live", timeout=60_000)
 
 
 def unfold(page):
@@ -150,7 +150,7 @@ def test_hostile_names_are_inert(visit, hostile_address):
     page = entered(visit, hostile_address, width=320)
     assert_inert(page)
     said = page.locator("#live-said").inner_text()
-    expect(page.locator("#live-said")).not_to_have_text(said, timeout=30_000)
+    expect(page.locator("#live-said")).not_to_have_text(said, timeout=60_000)
     assert_inert(page)
 
 

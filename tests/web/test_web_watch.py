@@ -19,7 +19,7 @@ from support.needs import ROOT
 
 from leakguard.journal.sqlite import SqliteJournal
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 class Terminal:

@@ -16,7 +16,7 @@ from pathlib import Path
 from support.needs import ROOT
 
 TOKEN = "a-token-for-tests-only"
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def free_port() -> int:
