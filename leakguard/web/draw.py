@@ -47,7 +47,7 @@ def main(journal: str, how: str) -> None:
 
 
 def document_of(journal: Path, span: float | None) -> str:
-    """Return the page's document for a journal, or for its last ``span`` seconds, if anything was written in them.
+    """Return the page's document for a journal, or for the ``span`` seconds before it was last written.
 
     Raises:
         JournalError: when there is none, or it cannot be read.
@@ -55,13 +55,18 @@ def document_of(journal: Path, span: float | None) -> str:
         MissingExtraError: without Jinja.
     """
     try:
-        story = read(journal, None if span is None else time.time() - span)
+        story = read(journal, None if span is None else _last_written(journal) - span)
     except JournalError as error:
         if not journal.exists():
             raise JournalError(f"{error}; {NOTHING}") from error
         raise
+    if span is not None and not story.windows:
+        return document_of(journal, None)
     if not (story.windows or story.findings):
-        if span is not None:
-            return document_of(journal, None)
         raise NotMeasuredError(f"no worker has closed a window yet; {NOTHING}")
     return render_page(build(story), "" if span is None else "The last hour so far; what was before is being read.")
+
+
+def _last_written(journal: Path) -> float:
+    files = (journal, journal.with_name(f"{journal.name}-wal"))
+    return max((file.stat().st_mtime for file in files if file.exists()), default=time.time())
