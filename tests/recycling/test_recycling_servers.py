@@ -106,7 +106,7 @@ def test_a_single_sync_worker_hands_over_without_losing_a_request(serve):
 )
 def test_of_two_workers_one_at_a_time_leaves(serve, command):
     """Siblings take turns: nothing lost, and a worker leaves only while its sibling serves."""
-    server = serve(command)
+    server = serve(command, LEAKGUARD_HARD_CEILING="1 GiB")  # over it a worker would not wait for its sibling
     outcome = server.drive_recycles(3)
     assert_nothing_lost(server, outcome)
     left = {entry["pid"]: entry["at"] for entry in server.said("recycle")}
