@@ -65,6 +65,7 @@ class Link:
             ready.
         given: the sockets are somebody else's (systemd's): their queue outlives the supervisor.
         listening: this process listens.
+        unshared: it listens on something that a successor could not ask for: a port of the system's choice.
         bound_anew: on a Unix socket, which servers unlink and bind anew: its queue ends with this process.
         retiring: told to leave for good; nobody succeeds.
         successor: ``None`` while nothing was heard of it, ``"serves"``, or why it was lost.
@@ -75,6 +76,7 @@ class Link:
         self.kept: dict[str, socket.socket] = {}
         self.given = False
         self.listening = False
+        self.unshared = False
         self.bound_anew = False
         self.retiring = False
         self.successor: str | None = None

@@ -53,7 +53,9 @@ def note(link: Link, listener: socket.socket) -> None:
     """Tell the link that this socket listens."""
     key = _wished.pop(listener.fileno(), None)
     if key is None and listener.family in {socket.AF_INET, socket.AF_INET6} and not link.given:
-        return  # bound before we came, or to a port of the system's choice: nothing that a successor could ask for
+        # Bound before we came, or to a port of the system's choice: nothing that a successor could ask for.
+        link.unshared = link.unshared or not link.listening
+        return
     link.keep(listener, key)
 
 

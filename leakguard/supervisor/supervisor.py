@@ -203,11 +203,12 @@ class Supervisor:
     def _end(self) -> None:
         """Have everybody leave: who serves drains first, who boots is stopped at once; told twice, all at once."""
         self._ending += 1
-        self._deadline = time.monotonic() + self._drain + GRACE
         for process in (self._successor, self._current):
             if process is None:
                 continue
-            if not (self._ending == 1 and process.ready and process.tell("retire", why="told to end by SIGTERM")):
+            if self._ending == 1 and process.ready and process.tell("retire", why="told to end by SIGTERM"):
+                self._deadline = time.monotonic() + self._drain + GRACE
+            else:
                 process.signal(signal.SIGTERM)
 
     def _replaces(self) -> bool:

@@ -109,6 +109,15 @@ def test_on_a_unix_socket_nothing_that_was_accepted_is_lost(supervise, tmp_path,
     assert answers.count("ok") > 50
 
 
+def test_on_a_port_of_the_systems_choice_the_process_stays(supervise):
+    """A successor would get another port: the process is left alone, and says why before anything happens."""
+    server = supervise(
+        ["uvicorn", "--port", "0", "--log-level", "warning", "supervised_apps:asgi"], "--ceiling", "900 MiB"
+    )
+    wait_for(lambda: any("which a successor would not get" in worker["strategy"] for worker in server.rows("worker")))
+    assert server.stop() == -signal.SIGTERM
+
+
 def test_a_dead_process_is_succeeded_by_the_one_that_boots(supervise):
     """When the kernel kills the old process while its successor boots, the successor takes over; clients wait in the socket."""
     server = supervise(UVICORN, environment={"APP_BOOT": "1.5"})

@@ -53,6 +53,9 @@ def choose(option: str, server: Server) -> Strategy:
         )
     supervisor = link.current()
     single = find_single(server) if supervisor is not None else None
+    if supervisor is not None and single is not None and supervisor.unshared and not supervisor.listening:
+        why = "under leakguard run, but on a port of the system's choice, which a successor would not get"
+        return NoStrategy(f"{server}: {why}. {_LEFT_ALONE}", server.workers)
     if supervisor is not None and single is not None:
         return SupervisedStrategy(server, single, supervisor)
     if server.name == "gunicorn":
