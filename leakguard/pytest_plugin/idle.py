@@ -20,12 +20,9 @@ import pytest
 
 from leakguard.errors import LeakGuardError
 from leakguard.pytest_plugin import options, outcome
-from leakguard.pytest_plugin.marker import NAME
-from leakguard.pytest_plugin.tasks import Leftover
+from leakguard.pytest_plugin.marker import NAME, USUAL_KINDS
 from leakguard.pytest_plugin.whole import Whole
 from leakguard.testing import quiet, resources
-from leakguard.testing.checker import Judged, check
-from leakguard.testing.fixture import joined
 from leakguard.testing.freezing import FREEZER
 from leakguard.testing.survivors import survivors
 from leakguard.testing.tempfiles import FILES
@@ -46,6 +43,10 @@ _LET_GO_TESTS = 1000  # tests since then
 _PAUSES = (0.001, 0.004, 0.015, 0.04)
 
 _ENDINGS = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)  # no Exceptions
+
+if typing.TYPE_CHECKING:
+    from leakguard.pytest_plugin.tasks import Leftover
+    from leakguard.testing.checker import Judged
 
 try:
     from _pytest.logging import caplog_records_key
@@ -87,7 +88,7 @@ class Idle:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._kinds = frozenset(joined(options.usual(config), {}).kinds)
+        self._kinds = frozenset(options.usual(config).get("kinds", USUAL_KINDS))
         self._before: Counts | None = None
         self._passed = False
         self._leftover: Leftover | None = None
@@ -120,6 +121,8 @@ class Idle:
         """Let an asynchronous body tell which tasks it leaves on its loop, which ends with the test."""
         if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj) or _examples(item):
             return (yield)
+        from leakguard.pytest_plugin.tasks import Leftover
+
         original = item.obj
         self._leftover = Leftover()
         item.obj = self._leftover.around(original)
@@ -228,6 +231,9 @@ class Idle:
 
     def _repeat(self, item: pytest.Item) -> Judged | None:
         """Repeat the test whole: a few times to see whether the suspicion recurs, then as the rate law wants it."""
+        from leakguard.testing.checker import check
+        from leakguard.testing.fixture import joined
+
         if not isinstance(item, pytest.Function) or _examples(item):
             raise LeakGuardError("only a test function, and no hypothesis test, can be repeated as it was")
         whole = Whole(item)
@@ -257,7 +263,7 @@ class Idle:
         with quiet.silence():
             self._freeze()
             for screen in range(SCREENS):
-                before, self._leftover = Counts.now(), self._leftover and Leftover()
+                before, self._leftover = Counts.now(), self._leftover and type(self._leftover)()
                 began = time.perf_counter()
                 whole.run(self._leftover)
                 took = time.perf_counter() - began

@@ -13,6 +13,8 @@ if typing.TYPE_CHECKING:
 
 NAME = "no_leaks"
 KEPT, FRESH = "kept", "fresh"
+USUAL_KINDS = ("memory", "threads", "tasks", "descriptors", "processes", "files")
+"""Those of ``testing.demand``, which is too heavy to be imported by every run of pytest."""
 
 Texts = str | Iterable[str]
 
@@ -24,7 +26,7 @@ def no_leaks(
     ignore_type: Texts = (),
     ignore_holder: Texts = (),
     ignore_site: Texts = (),
-    kinds: Texts = ("memory", "threads", "tasks", "descriptors", "processes", "files"),
+    kinds: Texts = USUAL_KINDS,
     known_leaks: Texts = ("shipped",),
     fixtures: str = "kept",
 ) -> dict[str, typing.Any]:

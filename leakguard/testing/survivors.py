@@ -10,8 +10,6 @@ import weakref
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from leakguard.observer import naming
-
 _REQUESTS = frozenset(
     {
         "starlette.requests.HTTPConnection",
@@ -68,18 +66,20 @@ def survivors(spared: Collection[type] = ()) -> Survivors:
         spared: classes that do not count, such as the test's own.
     """
     alive = gc.get_objects()
-    types = list(map(type, alive))
-    identities = list(map(id, types))  # a metaclass may have a hash of its own
-    counts = collections.Counter(identities)
-    kinds = dict(zip(identities, types, strict=True))
     requests: collections.Counter[str] = collections.Counter()
     objects: collections.Counter[str] = collections.Counter()
-    for key, kind in kinds.items():
-        told = None if any(kind is each for each in spared) else _telling(kind)
-        if told is not None:
-            (requests if told[1] else objects)[told[0]] += counts[key]
+    types = list(map(type, alive))
+    kinds = dict(zip(map(id, types), types, strict=True))  # by identity: a metaclass may have a hash of its own
+    telling = {
+        key: told
+        for key, kind in kinds.items()
+        if (told := _telling(kind)) is not None and not any(kind is each for each in spared)
+    }
+    for key in filter(telling.__contains__, map(id, types)) if telling else ():
+        name, request = telling[key]
+        (requests if request else objects)[name] += 1
     for value in alive:
-        if type(value) is dict and (name := _request_data(value)) is not None:
+        if type(value) is dict and (name := _request_data(value) or ""):
             requests[name] += 1
     return Survivors(requests, objects)
 
@@ -88,6 +88,15 @@ def _request_data(value: dict[typing.Any, typing.Any]) -> str | None:
     if "wsgi.input" in value:
         return ENVIRON
     return SCOPE if "query_string" in value and "headers" in value and "type" in value else None
+
+
+# As the observer's naming does it, without importing the observer into every run: no line of a metaclass runs.
+_MODULE, _QUALNAME, _MRO = (type.__dict__[name] for name in ("__module__", "__qualname__", "__mro__"))
+
+
+def _name_of(kind: type) -> str:
+    module, name = _MODULE.__get__(kind), _QUALNAME.__get__(kind)
+    return f"{module}.{name}" if type(module) is str and module != "builtins" else str(name)
 
 
 _MOST_KNOWN = 10_000
@@ -107,10 +116,10 @@ def _telling(kind: type) -> tuple[str, bool] | None:
 
 
 def _tell(kind: type) -> tuple[str, bool] | None:
-    name = naming.type_name(kind)
-    if "." not in name or naming.inherits(kind, type):
+    name = _name_of(kind)
+    if "." not in name or type in _MRO.__get__(kind):
         return None
     package = name.partition(".")[0]
     if package in sys.stdlib_module_names or package in _TESTING:
         return None
-    return name, any(naming.type_name(base) in _REQUESTS for base in naming.mro(kind))
+    return name, any(_name_of(base) in _REQUESTS for base in _MRO.__get__(kind))
