@@ -32,6 +32,6 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
         pytester.makepyfile(test_app=text)
         # pytest-asyncio, where installed, warns of an option of its own: no business of these tests.
         options = ["-p", "no:cacheprovider", "-p", "no:asyncio", *plugin_arguments(), *arguments]
-        return pytester.runpytest_subprocess(*options, timeout=120)
+        return pytester.runpytest_subprocess(*options, timeout=300)
 
     return run_file

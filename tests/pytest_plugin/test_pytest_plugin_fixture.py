@@ -14,6 +14,7 @@ import pytest
 from support.needs import ROOT
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(400)
 
 RunResult = pytest.RunResult
 

@@ -11,6 +11,7 @@ from leakguard.pytest_plugin import marker
 from leakguard.testing.demand import USUAL
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(400)
 
 CLEAN = """
     import logging, warnings
