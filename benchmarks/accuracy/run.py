@@ -116,7 +116,7 @@ def _run(job: Job) -> Score:
         return Score(
             job.case.name, job.which, job.version, job.python, seconds=seconds, code=done.returncode, failed=last
         )
-    return score(job.case, job.which, job.version, job.python, report, done.returncode, seconds)
+    return score(job.case, job.which, job.version, job.python, report=report, code=done.returncode, seconds=seconds)
 
 
 def _clean() -> dict[str, str]:

@@ -43,7 +43,7 @@ class Score:
 
 
 def score(
-    case: Case, which: str, version: str, python: str, report: dict[str, typing.Any], code: int, seconds: float
+    case: Case, which: str, version: str, python: str, *, report: dict[str, typing.Any], code: int, seconds: float
 ) -> Score:
     """Return the score of one run. Found means that the exit code is 1 and a finding says why."""
     findings: list[Finding] = report["findings"]

@@ -59,10 +59,8 @@ def write(text: str, document: Path) -> None:
 
 
 def _row(score: Score) -> str:
-    if score.leaky:
-        found = "yes" if score.found else "**no**"
-    else:
-        found = "**false alarm**" if score.found else "nothing, rightly"
+    words = ("yes", "**no**") if score.leaky else ("**false alarm**", "nothing, rightly")
+    found = words[0] if score.found else words[1]
     if score.failed:
         found = f"**failed**: {score.failed[:60]}"
     marks = [_mark(m) for m in (score.kind, score.holder_or_type, score.site, score.route, score.owner)]

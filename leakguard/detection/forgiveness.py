@@ -38,6 +38,7 @@ class KnownLeak:
     holder: str = ""
     type: str = ""
     site: str = ""
+    extension: str = ""  # the package whose C code a reason of the finding names as the likely owner
 
     def matches(self, finding: Finding) -> bool:
         """Say whether a finding looks like this leak; versions are not asked here."""
@@ -47,7 +48,8 @@ class KnownLeak:
             (self.type, finding.type),
             (self.site, finding.site.file if finding.site else None),
         )
-        return all(not pattern or (text is not None and fits(text, pattern)) for pattern, text in wanted)
+        named = not self.extension or any(f"({self.extension} " in reason for reason in finding.reasons)
+        return named and all(not pattern or (text is not None and fits(text, pattern)) for pattern, text in wanted)
 
 
 class Forgiveness:

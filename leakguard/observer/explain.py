@@ -247,7 +247,8 @@ def _newest_of(name: str) -> list[list[object]]:
         if trace is not None:
             places.setdefault(trace, []).append(target)
     commonest = max(places.values(), key=len, default=list(newest))
-    return commonest[-_MOST_TARGETS:]
+    # From both ends: a collection turns round the order of what hangs together as a chain.
+    return commonest[-_MOST_TARGETS // 2 :] + commonest[: _MOST_TARGETS // 2]
 
 
 def _lost(question: Question, until: float) -> Explanation | None:

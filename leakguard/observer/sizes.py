@@ -148,7 +148,7 @@ def _counts(value: object) -> bool:
 
 
 def _whole(value: object) -> bool:
-    """Tell whether a list or tuple has something in every place. C code can lose a half-built one, and to iterate it crashes."""
+    """Tell whether a list or tuple has something in every place. C code can lose a half-built one; to iterate it crashes."""
     kind = type(value)
     if kind is list:
         return len(gc.get_referents(value)) == list.__len__(typing.cast("list[object]", value))

@@ -55,7 +55,7 @@ def of(value: object) -> Extension | None:
 
 
 def in_extension(kind: type) -> bool:
-    """Tell whether a class is an installed extension's, or inherits from one of its. Reads no file, and keeps the interpreter lock."""
+    """Tell whether a class is an installed extension's, or inherits from one. Reads no file, keeps the interpreter lock."""
     file = _of_type(kind)
     return file is not None and origin(file) in {"package", "own"}
 

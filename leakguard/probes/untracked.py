@@ -22,7 +22,7 @@ _HAVE_GC = 1 << 14
 _REGION = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw.p \S+ \S+ 0 *(\[heap\])?\n")
 MOST_BYTES = 512 << 20
 """More memory than this is not read."""
-# No object has more references than this, and no pointer is as small. An immortal object's count (3.12 and later) is below it too.
+# No object has more references than this, and no pointer is as small. An immortal object's count is below it too.
 _MOST_REFERENCES = 1 << 32
 
 

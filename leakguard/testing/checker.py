@@ -22,6 +22,7 @@ from leakguard.testing.message import tell
 from leakguard.testing.tempfiles import FILES
 from leakguard.testing.warned import Warned
 
+
 class Options(typing.TypedDict, total=False):
     """The options of a leak test; ``demand`` says what each one means."""
 

@@ -75,8 +75,8 @@ class Debt:
         """Return the debt in one sentence, for where it is no finding."""
         where = f", allocated at {self.site} in {self.site.function}" if self.site else ""
         return (
-            f"every call leaves {words.rate(self.per_call).lstrip('+')} objects ({format_size(self.bytes_per_call)}) in reference "
-            f"cycles to the collector, {self.type} among them{where}: no leak while it runs"
+            f"every call leaves {words.rate(self.per_call).lstrip('+')} objects ({format_size(self.bytes_per_call)}) in "
+            f"reference cycles to the collector, {self.type} among them{where}: no leak while it runs"
         )
 
 

@@ -147,8 +147,16 @@ async def _explain(
         related = related or [(suspicion, None) for suspicion in suspect(measurement, Looks())]
     finally:
         looker.close()
-    findings = join(compose(suspicion, explanation, {}, forgiveness) for suspicion, explanation in ranked(related))
+    named = [(_as_requests(suspicion, explanation), explanation) for suspicion, explanation in ranked(related)]
+    findings = join(compose(suspicion, explanation, {}, forgiveness) for suspicion, explanation in named)
     return Judgement(measurement, findings, looker.why), missing
+
+
+def _as_requests(suspicion: Suspicion, seen: Explanation | None) -> Suspicion:
+    """Call objects that are requests, by the name that every framework gives them, what they are."""
+    if suspicion.kind is Kind.LEAK and seen is not None and (seen.type or "").endswith("Request"):
+        return dataclasses.replace(suspicion, kind=Kind.RETAINED_REQUESTS)
+    return suspicion
 
 
 async def _looks(looker: typing.Any, calls: int) -> Looks:
@@ -157,7 +165,7 @@ async def _looks(looker: typing.Any, calls: int) -> Looks:
 
 
 def ranked(related: Sequence[Related]) -> list[Related]:
-    """Return what leaks by what mending it gives back: what never ends first, for it holds more than its objects; then bytes."""
+    """Return what leaks by what mending it gives back: first what never ends, for it holds more than its objects."""
 
     def worth(one: Related) -> tuple[bool, float]:
         suspicion, seen = one

@@ -143,8 +143,8 @@ class Looker:
         self.why = self.why or why  # the first reason: after a failure the observer only says that it waits
 
     def _question(self, suspicion: Suspicion) -> Question | None:
-        if suspicion.kind not in {Kind.LEAK, Kind.NATIVE}:
-            return None  # counted, and their places are known
+        if suspicion.kind not in {Kind.LEAK, Kind.NATIVE} or suspicion.key == "resident":
+            return None  # counted, and their places are known; or memory that no allocator of Python's gave
         if isinstance(suspicion.key, int):
             return Question(kind="container", key=suspicion.key, name=suspicion.name, requests=self._traced)
         if suspicion.kind is Kind.LEAK and suspicion.key != "blocks":

@@ -115,7 +115,7 @@ class Patience:
     blocks: int = 300_000
 
     def allows(self, made: int, more: int, kept: float, seconds: float) -> bool:
-        """Say whether after ``made`` calls, which kept so many blocks and took so long, another ``more`` are wanted, and fit."""
+        """Say whether after ``made`` calls, which kept so many blocks and took so long, ``more`` are wanted, and fit."""
         if made >= self.calls or kept > self.blocks:
             return False
         return self.until is None or time.monotonic() + seconds * more / max(made, 1) < self.until

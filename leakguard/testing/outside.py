@@ -29,6 +29,7 @@ Related = tuple[Suspicion, Explanation | None]
 _COUNTED, _LISTENED, _NAMED = 100, 40, 5  # calls
 _SLOWER = 60  # how much longer a call takes that is listened to, line by line
 _IN_STEP = 0.3
+_FEWEST_BLOCKS = 0.01
 _MOST_PLACES = 8
 _ALLOCATORS = 0.5
 
@@ -53,7 +54,10 @@ async def deepen(related: Related, caller: Caller, measurement: Measurement, eac
     if seen is None or seen.holder != OUTSIDE:
         return suspicion, seen
     if seen.type is None:
-        seen = await _typed(suspicion, seen, caller, _affordable(min(_COUNTED, measurement.n), each, left))
+        rate = measurement.attempts["blocks"].per_call
+        seen = await _typed(rate, seen, caller, _affordable(min(_COUNTED, measurement.n), each, left))
+        if seen.type is not None and suspicion.kind is Kind.NATIVE:
+            suspicion = dataclasses.replace(suspicion, kind=Kind.LEAK)  # no buffers, but objects with a name
     if not (seen.note and seen.note.startswith("probably held by its")):
         seen = await _owned(seen, caller)
     return suspicion, seen
@@ -63,8 +67,17 @@ def _affordable(calls: int, each: float, left: float) -> int:
     return max(_NAMED, min(calls, int(left / 4 / max(each, 1e-6))))
 
 
-async def _typed(suspicion: Suspicion, seen: Explanation, caller: Caller, calls: int) -> Explanation:
-    """Find the type of lost objects that the collector does not track, by counting them in memory."""
+async def _typed(blocks: float, seen: Explanation, caller: Caller, calls: int) -> Explanation:
+    """Find the type of lost objects that the collector does not track, by counting them in memory.
+
+    Args:
+        blocks: that are lost per call; there are about as many objects.
+        seen: what is known of them.
+        caller: makes the calls.
+        calls: to make.
+    """
+    if blocks < _FEWEST_BLOCKS:
+        return seen
     kinds = {address: naming.type_name(kind) for address, kind in untracked.untracked_types().items()}
     await caller.repeat(1)
     quiet.settle()
@@ -73,14 +86,16 @@ async def _typed(suspicion: Suspicion, seen: Explanation, caller: Caller, calls:
     quiet.settle()
     grown = untracked.count(kinds)
     grown.subtract(before)
-    most = [(name, number / calls) for name, number in grown.most_common(3) if number >= calls * _IN_STEP]
-    near = [name for name, rate in most if abs(rate - suspicion.per_request) <= _IN_STEP * suspicion.per_request]
+    most = [
+        (name, number / calls) for name, number in grown.most_common(3) if number >= calls * _IN_STEP * min(blocks, 1.0)
+    ]
+    near = [name for name, rate in most if abs(rate - blocks) <= _IN_STEP * blocks]
     # In step with the blocks, or else the most numerous, if there are nearly as many of them.
-    if not near and most and most[0][1] >= (1 - 2 * _IN_STEP) * suspicion.per_request:
+    if not near and most and most[0][1] >= (1 - 2 * _IN_STEP) * blocks:
         near = [most[0][0]]
     if not near:
         return seen
-    others = tuple(name for name, rate in most if name != near[0] and rate >= _IN_STEP * suspicion.per_request)
+    others = tuple(name for name, rate in most if name != near[0] and rate >= _IN_STEP * blocks)
     return dataclasses.replace(seen, type=near[0], also_types=others)
 
 

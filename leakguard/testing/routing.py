@@ -32,7 +32,7 @@ async def routed(related: Sequence[Related], looker: Looker, measurement: Measur
     if len(terms.routes) == 1:
         (name,) = terms.routes
         return [(dataclasses.replace(suspicion, route=name), seen) for suspicion, seen in related]
-    calls = _calls(looker.each, len(terms.routes), terms.left, measurement.n)
+    calls = _calls(looker.each, terms.left, measurement.n)
     keys = [suspicion.key for suspicion, _ in related if isinstance(suspicion.key, int)]
     grown: dict[str, Mapping[int | str, float]] = {}
     for name, caller in terms.routes.items():
@@ -40,7 +40,7 @@ async def routed(related: Sequence[Related], looker: Looker, measurement: Measur
     return [(_on_routes(suspicion, grown), seen) for suspicion, seen in related]
 
 
-def _calls(each: float, routes: int, left: float, n: int) -> int:
+def _calls(each: float, left: float, n: int) -> int:
     seconds = min(_SECONDS, left / 3)
     return max(_FEWEST_CALLS, min(_MOST_CALLS, n, int(seconds / max(each, 1e-6))))
 

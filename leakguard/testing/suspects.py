@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from leakguard.detection import words
-from leakguard.detection.containers import Track, bounded, tracks
+from leakguard.detection.containers import Track, bounded, tracks, unnamed
 from leakguard.detection.suspicion import Suspicion
+from leakguard.detection.vitals import SMALL_OBJECT
 from leakguard.records import Census, Explanation, Kind, Site, Status
 from leakguard.testing.measuring import Measurement
 
@@ -54,7 +55,11 @@ def filling(measurement: Measurement, looks: Looks) -> int:
     A cache that states its size is no leak, but too large a one looks like it until it is full.
     """
     grown = looks.growing
-    if set(measurement.leaks) - {"blocks", "heap", "resident"} or not grown or not all(bounded(t.container) for t in grown):
+    if (
+        set(measurement.leaks) - {"blocks", "heap", "resident"}
+        or not grown
+        or not all(bounded(t.container) for t in grown)
+    ):
         return 0
     return max(round(_missing(track) * track.requests / track.growth) for track in grown)
 
@@ -66,6 +71,8 @@ def _missing(track: Track) -> int:
 def suspect(measurement: Measurement, looks: Looks) -> tuple[Suspicion, ...]:
     """Return what the callable must answer for: tasks, threads and descriptors, then containers; else a type or a level."""
     containers = [track for track in looks.growing if not bounded(track.container)]
+    # What no path leads to is mostly a part of what one does: the interpreter's own dict of a class's subclasses.
+    containers = [track for track in containers if not unnamed(track.container)] or containers
     found = [_counted(measurement, name, looks) for name in _COUNTED if name in measurement.leaks]
     # A socket that a leaked task or thread holds open is the lesser news.
     found = [s for s in found if s.kind is not Kind.DESCRIPTORS] or found
@@ -156,8 +163,10 @@ def _container(track: Track) -> Suspicion:
 def _level(measurement: Measurement, looks: Looks) -> Suspicion:
     """Return what no container explains: objects of a type, blocks, C heap, or memory from outside of it, in this order."""
     blocks, heap, resident = (measurement.attempts[name] for name in ("blocks", "heap", "resident"))
-    if "blocks" in measurement.leaks or not {"heap", "resident"} & set(measurement.leaks):
-        telling = _telling_type(looks.censuses)
+    telling = _telling_type(looks.censuses) if "blocks" in measurement.leaks else None
+    # Larger than small objects can be: buffers, or large objects of a type that the collector does not track.
+    large = "heap" in measurement.leaks and heap.per_call > SMALL_OBJECT * blocks.per_call
+    if telling or ("blocks" in measurement.leaks and not large) or not {"heap", "resident"} & set(measurement.leaks):
         rate, name = telling or (blocks.per_call, "")
         return Suspicion(
             kind=Kind.LEAK,
@@ -187,7 +196,7 @@ def _level(measurement: Measurement, looks: Looks) -> Suspicion:
 
 
 def _telling_type(censuses: Sequence[Census]) -> tuple[float, str] | None:
-    """Return rate and name of the type that grew alike in every run: the most, one of the application's or a library's if any."""
+    """Return rate and name of the type that grew alike in every run: the most, an application's or a library's if any."""
     if len(censuses) < 3:
         return None
     first, last = censuses[0], censuses[-1]

@@ -1,6 +1,6 @@
 """The seven days of a week, in the time zone of who asks."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import ciso8601
 from flask import Flask, jsonify, request
@@ -11,5 +11,5 @@ app = Flask(__name__)
 @app.get("/week")
 def week():
     zone = ciso8601.parse_datetime(request.args["from"]).tzinfo
-    days = [datetime(2026, 3, day, tzinfo=timezone.utc) for day in range(2, 9)]
+    days = [datetime(2026, 3, day, tzinfo=UTC) for day in range(2, 9)]
     return jsonify([day.astimezone(zone).isoformat() for day in days])

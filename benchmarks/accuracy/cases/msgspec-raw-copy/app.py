@@ -7,6 +7,8 @@ from starlette.routing import Route
 
 
 class Event(msgspec.Struct):
+    """What happened, its data as it came."""
+
     name: str
     data: msgspec.Raw
 
