@@ -23,22 +23,34 @@ def silence() -> Iterator[None]:
     The test runner keeps all three for its report, so a callable that prints, warns or logs would grow with every call and
     look like a leak of its own. The first call of all is made outside, so that each shows up once as usual.
     """
-    root = logging.getLogger()
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
         warnings.catch_warnings(),
     ):
-        handlers = root.handlers[:]
-        # A handler must remain: without any, logging falls back to writing to stderr.
-        root.handlers[:] = [h for h in handlers if not _keeps_records(h)] or [logging.NullHandler()]
+        quieted = _quieted()
         # Replacing this function, and not adding a filter, keeps a user's "error" filters in force.
         warnings.showwarning = _drop
         try:
             yield
         finally:
-            root.handlers[:] = handlers
+            for logger, handlers in quieted:
+                logger.handlers[:] = handlers
+
+
+def _quieted() -> list[tuple[logging.Logger, list[logging.Handler]]]:
+    """Take the handlers that keep records off every logger and return what each had.
+
+    Not only off the root: pytest 9 listens to the loggers that do not propagate as well, such as uvicorn's.
+    """
+    root = logging.getLogger()
+    loggers = [each for each in list(root.manager.loggerDict.values()) if isinstance(each, logging.Logger)]
+    quieted = [(each, each.handlers[:]) for each in (root, *loggers) if any(map(_keeps_records, each.handlers))]
+    for logger, handlers in quieted:
+        # A handler must remain: without any, logging falls back to writing to stderr.
+        logger.handlers[:] = [h for h in handlers if not _keeps_records(h)] or [logging.NullHandler()]
+    return quieted
 
 
 @contextlib.contextmanager

@@ -170,3 +170,19 @@ def test_drive_gives_back_what_the_check_returns() -> None:
         return "done"
 
     assert drive(lambda: None, nothing) == "done"
+
+
+def test_loggers_that_do_not_propagate_are_quiet_too(caplog: pytest.LogCaptureFixture) -> None:
+    """pytest 9 listens to them by themselves: what it keeps of them is no leak, and each gets its handlers back."""
+    logger = logging.getLogger("server.access")
+    logger.propagate = False
+    logger.addHandler(caplog.handler)
+    try:
+        with quiet.silence():
+            assert caplog.handler not in logger.handlers
+            logger.warning("answered")
+        assert logger.handlers == [caplog.handler]
+        assert caplog.records == []
+    finally:
+        logger.removeHandler(caplog.handler)
+        logger.propagate = True
