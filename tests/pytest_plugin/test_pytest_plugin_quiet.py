@@ -134,7 +134,7 @@ def test_awaitable_under_a_running_loop_is_refused() -> None:
     async def test() -> None:
         check(call, n=5)
 
-    with pytest.raises(NotMeasuredError, match="plain test function"):
+    with pytest.raises(NotMeasuredError, match="assert_no_leaks_async"):
         asyncio.run(test())
 
 
