@@ -68,10 +68,12 @@ def load(name: str) -> Case:
     """Return one case by the name of its folder."""
     folder = CASES / name
     described = tomllib.loads((folder / "case.toml").read_text("utf-8"))
-    expect = {
+    expect: dict[str, typing.Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in described.pop("expect", {}).items()
     }
-    listed = {key: tuple(described.pop(key, ())) for key in ("pythons", "requests", "requirements")}
+    listed: dict[str, typing.Any] = {
+        key: tuple(described.pop(key, ())) for key in ("pythons", "requests", "requirements")
+    }
     return Case(name=name, folder=folder, expect=Expected(**expect), **listed, **described)
 
 

@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.partition("\n")[0])
     parser.add_argument("--case", default="*", help="a shell pattern of names")
     parser.add_argument("--python", default="first", help="3.11, 3.12, 3.13, 'all', or the first that a case names")
     parser.add_argument("--which", default="all", choices=["all", "leaky", "fixed", "control"])

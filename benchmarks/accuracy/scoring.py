@@ -48,7 +48,14 @@ def score(
     """Return the score of one run. Found means that the exit code is 1 and a finding says why."""
     findings: list[Finding] = report["findings"]
     failed = None if code in {0, 1} else f"exit code {code}: {', '.join(report['reasons'])}"
-    common = {"case": case.name, "which": which, "version": version, "python": python, "seconds": seconds, "code": code}
+    common: dict[str, typing.Any] = {
+        "case": case.name,
+        "which": which,
+        "version": version,
+        "python": python,
+        "seconds": seconds,
+        "code": code,
+    }
     if not findings or which != "leaky":
         return Score(**common, found=code == 1, said=report["verdict"], failed=failed)
     first = findings[0]

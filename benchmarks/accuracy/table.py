@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.accuracy.scoring import Score
 
-BEGIN, END = "<!-- table of `python -m benchmarks.accuracy` -->", "<!-- end of the table -->"
+BEGIN, END = "<!-- check -->", "<!-- end of check -->"
 
 TARGETS = (
     ("found", 0.95, lambda score: score.found if score.leaky else None),
