@@ -8,8 +8,6 @@ from support.needs import require
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
-GAP = 1.0  # seconds; a boot takes longer. What is reached is measured by benchmarks/recycling
-
 SERVERS = {
     "uvicorn": UVICORN,
     "uvicorn-asyncio": [*UVICORN[:-1], "--loop", "asyncio", "--http", "h11", UVICORN[-1]],
@@ -40,4 +38,3 @@ def test_a_single_process_is_replaced_without_a_gap(supervise, command):
     assert outcome.lost == 0, (outcome.counts, outcome.details[:20], server.said()[-3000:])
     assert {each["gap_ms"] for each in recycles} == {0.0}, recycles
     assert {each["lost"] for each in recycles} == {0}
-    assert outcome.longest_gap < GAP
