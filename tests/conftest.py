@@ -19,6 +19,17 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
+LIVE = ("server", "slow", "long")
+"""Markers of tests that watch real processes for some seconds, on a machine that may be busy with something else."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give live tests two more tries: what is broken fails every time."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in LIVE) and not item.get_closest_marker("flaky"):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 @pytest.fixture
 def released() -> typing.Iterator[None]:
     """After the test the process has no guard, no hook and no thread of ours."""
