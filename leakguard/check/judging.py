@@ -30,6 +30,8 @@ _ROUNDS = 26
 # What still grows after so many round trips is no cache of a sensible size.
 _PATIENT = 5000
 _PATIENT_SHARE = 0.2
+# Kept back, so that what is found is told before the deadline.
+_RESERVE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ async def judge(trips: RoundTrips, *, n: int | None, each: float, forgiveness: F
         n=loops,
         patience=Patience(_PATIENT, time.monotonic() + _PATIENT_SHARE * left),
         glance=GLANCE if loops > GLANCE else 0,
-        until=trips.deadline,
+        until=trips.deadline - _RESERVE * left,
         debt=True,
         routes=_routes(trips),
         requests=len(trips.names),

@@ -30,6 +30,7 @@ MOST_FILLING = 50
 _MOST_TRACED = 200
 _TRACED_SECONDS = 4.0
 _NO_END = 3600.0
+_DEBT_SECONDS = 5.0
 
 Related = tuple[Suspicion, Explanation | None]
 
@@ -87,7 +88,7 @@ async def judge(caller: Caller, terms: Terms, forgiveness: Forgiveness) -> Judge
         judged, missing = await _explain(caller, measurement, terms, forgiveness)
         if missing:
             judged = await _fill(caller, judged, missing, terms, forgiveness)
-    if terms.debt:
+    if terms.debt and terms.left > _DEBT_SECONDS:
         judged = await _with_debt(caller, judged, terms, forgiveness)
     return judged
 
@@ -126,7 +127,7 @@ async def _explain(
     from leakguard.testing.looking import Looker  # the observer comes in only with a failure
     from leakguard.testing.routing import routed
 
-    looker = Looker(caller)
+    looker = Looker(caller, terms.until)
     related: list[Related] = []
     missing = 0
     try:
@@ -139,8 +140,9 @@ async def _explain(
         related = [(suspicion, None) for suspicion in suspicions]
         explanations = await looker.explain(suspicions, _traced(calls, looker.each, terms))
         related = relate(suspicions, explanations)
-        related = await looker.deepen(related, measurement, terms.left)
-        if terms.routes:
+        if terms.left > 0:
+            related = await looker.deepen(related, measurement, terms.left)
+        if terms.routes and (terms.left > 0 or len(terms.routes) == 1):
             related = await routed(related, looker, measurement, terms)
     except OutOfTimeError:
         looker.why = looker.why or "the time was over before everything was explained"

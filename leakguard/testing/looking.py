@@ -34,6 +34,7 @@ RUNS = 2
 _ROOT = "assert_no_leaks"
 
 _DEADLINE = 30.0
+_FEWEST_SECONDS = 0.5
 _FRAMES = 8
 
 
@@ -43,8 +44,9 @@ class Looker:
     ``why`` says what stood in the way of the first look that failed, ``None`` when none did.
     """
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, until: float | None = None) -> None:
         self._caller = caller
+        self._until = until
         self._process = ProcessProbe()
         self._burst = Burst()
         self._calls = 0
@@ -65,6 +67,12 @@ class Looker:
     def each(self) -> float:
         """Seconds that one call takes, untraced."""
         return self._seconds / self._calls if self._calls else 0.0
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to wait for a look."""
+        left = _DEADLINE if self._until is None else self._until - time.monotonic()
+        return max(_FEWEST_SECONDS, min(_DEADLINE, left))
 
     @property
     def caller(self) -> Caller:
@@ -94,7 +102,7 @@ class Looker:
                 self._note(self._burst.why)
             questions = {i: q for i, s in enumerate(suspicions) if (q := self._question(s)) is not None}
             started = self._observer.start_explain(list(questions.values()))
-            answer = self._observer.wait(_DEADLINE) if started else None
+            answer = self._observer.wait(self._patience) if started else None
             self._note(self._observer.why)
             told = dict(zip(questions, answer, strict=True)) if isinstance(answer, tuple) else {}
             return tuple(
@@ -135,7 +143,7 @@ class Looker:
 
     def _census(self, tracked: Iterable[int]) -> Census | None:
         started = self._observer.start_census(self._calls, list(tracked))
-        answer = self._observer.wait(_DEADLINE) if started else None
+        answer = self._observer.wait(self._patience) if started else None
         self._note(self._observer.why)
         return answer if isinstance(answer, Census) else None
 

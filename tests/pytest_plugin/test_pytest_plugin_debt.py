@@ -52,7 +52,7 @@ def test_knot_of_closures_is_heavy() -> None:
     assert found.closures
     assert found.heavy(collected=True)
     assert found.site is not None
-    assert found.site.function == "knotted"
+    assert found.site.function.startswith("knotted")
     assert found.cycle[0] == found.cycle[-1]
 
 
