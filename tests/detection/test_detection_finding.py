@@ -99,13 +99,13 @@ def test_fingerprints_do_not_depend_on_indexes(one: int, other: int) -> None:
 
 
 def test_fingerprints_tell_leaks_apart() -> None:
-    """Holder, then type and site, then kind, route and name."""
-    site = Site("app.py", 1, "f")
+    """Holder, then the place of what C code lost, then type and site, then kind, route and name."""
+    site, other = Site("app.py", 1, "f"), Site("app.py", 9, "g")
     prints = {
         fingerprint(Kind.LEAK, holder="a.b"),
         fingerprint(Kind.LEAK, holder="a.c"),
         fingerprint(Kind.LEAK, holder="outside Python", type="bytes", site=site),
-        fingerprint(Kind.LEAK, holder="outside Python", type="str", site=site),
+        fingerprint(Kind.LEAK, holder="outside Python", type="bytes", site=other),
         fingerprint(Kind.NATIVE, name="C heap in use"),
         fingerprint(Kind.NATIVE, name="C heap in use", route="GET /a"),
         fingerprint(Kind.TASKS, name="asyncio tasks"),
