@@ -251,6 +251,8 @@ async def _confirm(
         and rate_law.confirms(attempt)
         and rate_law.persists(attempt, previous.get(name))
     }
+    if trends["blocks"] is Trend.STEADY and "blocks" not in leaks:
+        leaks.pop("resident", None)  # a cache that filled and stopped: its pages still come in for a while
     return attempts, leaks
 
 
