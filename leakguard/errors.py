@@ -55,7 +55,9 @@ class MissingExtraError(LeakGuardError):
     """
 
     def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(f"{what} need {package}; install the extra '{extra}': pip install 'leakguard-middleware[{extra}]'")
+        super().__init__(
+            f"{what} need {package}; install the extra '{extra}': pip install 'leakguard-middleware[{extra}]'"
+        )
         self.extra = extra
 
 

@@ -331,7 +331,7 @@ def encode(value: object) -> Json:
     Raises:
         TypeError: for anything that is not a record, a container of them or a JSON type, so that no foreign object slips in.
     """
-    kind = type(value)
+    kind: typing.Any = type(value)
     if kind in _PLAIN:
         return typing.cast("Json", value)
     if isinstance(value, bool | int | float | str):
@@ -356,7 +356,7 @@ def _key(key: object) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _names(kind: type) -> tuple[str, ...] | None:
+def _names(kind: typing.Any) -> tuple[str, ...] | None:
     """Return the names of a record type's fields, ``None`` for any other type."""
     return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 

@@ -183,19 +183,16 @@ def judge(case: Case, which: str, report: dict[str, typing.Any], seconds: float)
     if best is None:
         return Score(**base, found=False)
     expect = case.expect
-    named = {
-        "kind": bool(right),
-        "route": any(any_like(each["route"], expect.routes) for each in right or findings),
-        "site": _asked(expect.sites, any(any_like(site_of(each), expect.sites) for each in right or findings)),
-        "holder_or_type": _asked(
-            (*expect.types, *expect.holders),
-            any(
-                any_like(each["type"], expect.types) or any_like(each["holder"], expect.holders)
-                for each in right or findings
-            ),
-        ),
-    }
-    return Score(**base, found=True, **named)
+    told_of = right or findings
+    held = any(any_like(each["type"], expect.types) or any_like(each["holder"], expect.holders) for each in told_of)
+    return Score(
+        **base,
+        found=True,
+        kind=bool(right),
+        route=any(any_like(each["route"], expect.routes) for each in told_of),
+        site=_asked(expect.sites, any(any_like(site_of(each), expect.sites) for each in told_of)),
+        holder_or_type=_asked((*expect.types, *expect.holders), held),
+    )
 
 
 def _asked(patterns: tuple[str, ...], answer: bool) -> bool | None:
@@ -209,7 +206,7 @@ def any_like(value: str | None, patterns: Iterable[str]) -> bool:
 
 def site_of(finding: Finding) -> str | None:
     """Return the file of a finding's allocation site."""
-    return finding["site"] and finding["site"]["file"]
+    return str(finding["site"]["file"]) if finding["site"] else None
 
 
 def told(finding: Finding) -> str:

@@ -96,7 +96,7 @@ def wsgi(guest: typing.Any) -> LeakGuardWSGI:
 
 def interface(guest: object) -> str:
     """Return ``asgi`` or ``wsgi`` by what the application's own call takes."""
-    call = guest if inspect.isfunction(guest) else type(guest).__call__  # type: ignore[operator]
+    call = guest if inspect.isfunction(guest) else type(guest).__call__
     return "asgi" if inspect.iscoroutinefunction(call) else "wsgi"
 
 

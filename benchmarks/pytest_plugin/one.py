@@ -1,7 +1,7 @@
 """Judge one callable by every rule, in a process of its own, and print the verdicts as one line of JSON.
 
-The rules of the others are implemented anew on ``sys.getallocatedblocks``, as their documents describe them: psleak itself needs
-``PYTHONMALLOC=malloc`` and regrtest a debug build, so that on a release build the rule is all that can be compared.
+The rules of the others are implemented anew on ``sys.getallocatedblocks``, as their documents describe them: psleak itself
+needs ``PYTHONMALLOC=malloc`` and regrtest a debug build, so that on a release build the rule is all that can be compared.
 """
 
 from __future__ import annotations

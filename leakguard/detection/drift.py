@@ -9,6 +9,7 @@ all noise, such as an import or a look of our own, are taken out before.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import typing
@@ -35,8 +36,8 @@ def without_steps(requests: Sequence[int], levels: Vector) -> list[float]:
 
     Only a few: what steps again and again may be the very thing that leaks.
     """
-    handled = [b - a for a, b in zip(requests, requests[1:], strict=False)]
-    changes = [b - a for a, b in zip(levels, levels[1:], strict=False)]
+    handled = [b - a for a, b in itertools.pairwise(requests)]
+    changes = [b - a for a, b in itertools.pairwise(levels)]
     if not changes:
         return list(levels)
     usual = statistics.median(change / max(n, 1) for change, n in zip(changes, handled, strict=True))

@@ -92,7 +92,8 @@ def fingerprint(
     """Return the stable id of a leak: twelve hex digits, the same in every worker, release and test that meets it.
 
     Who holds it says it best, with indexes and numbers blurred; lines move between releases, so that a site counts as file and
-    function. What C code lost has its site. Without a holder: type and site; without those, and for native growth: kind and route.
+    function. What C code lost has its site. Without a holder: type and site; without those, and for native growth: kind and
+    route.
     """
     if kind is Kind.NATIVE:
         parts = ["growth", kind.value, route or ""]  # its line is known only where there is time to look for it

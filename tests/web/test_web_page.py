@@ -188,8 +188,8 @@ def test_guessing_is_slowed_down(story):
 
 
 def test_who_comes_first_to_a_big_journal_gets_its_last_hour_at_once(tmp_path, monkeypatch):
-    """The first picture of a big journal is that of its last hour and says so, and the whole may follow at once; a journal that rests
-    is no reason to show nothing.
+    """The first picture of a big journal is that of its last hour and says so, and the whole may follow at once; a journal
+    that rests is no reason to show nothing.
     """
     path = web_journals.write(tmp_path / "now.sqlite3", generations=1)
     old = web_journals.write(tmp_path / "old.sqlite3", generations=1, now=time.time() - 7200)
