@@ -1,6 +1,6 @@
 """Judge one callable by every rule, in a process of its own, and print the verdicts as one line of JSON.
 
-The rules of the others are implemented anew on ``sys.getallocatedblocks``, as their documents describe them: psleak itself
+The rules of the others are written anew on ``sys.getallocatedblocks``, as their documents describe them: psleak itself
 needs ``PYTHONMALLOC=malloc`` and regrtest a debug build, so that on a release build the rule is all that can be compared.
 """
 
