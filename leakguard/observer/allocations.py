@@ -7,9 +7,10 @@ import ctypes
 import gc
 import time
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from leakguard.observer import naming
 from leakguard.observer.elements import Trace, place, traceback_of
 from leakguard.probes.code import origin
 from leakguard.records import Site
@@ -21,6 +22,7 @@ _FEWEST = 5
 # held, its other blocks are theirs.
 _HELD = 0.2
 _MOST_SITES = 8
+_HAVE_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC: the collector can ask objects of the type what they refer to
 
 
 class _Allocator(ctypes.Structure):
@@ -119,13 +121,36 @@ class Lost:
     whole: bool  # every object of the heap was asked whether it holds one
 
 
-def lost(requests: int, until: float) -> tuple[Lost, ...]:
-    """Return the sites that kept at least half a block per request which nobody in Python refers to, most bytes first.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Blocks of one allocation site that are alive and that something refers to, with the way to one of them.
 
-    Runs in the copy, after a burst in which ``requests`` were handled.
+    The way begins with an object that the collector tracks; what lies behind it, it does not: tuples and dicts of texts.
+    """
+
+    site: Site | None
+    frames: tuple[Site, ...]
+    blocks: int
+    bytes_each: int
+    way: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a burst left behind: what nothing in Python refers to, and what is held, each with most bytes first."""
+
+    lost: tuple[Lost, ...] = ()
+    kept: tuple[Kept, ...] = ()
+
+
+def left(requests: int, until: float, ignore: Collection[int] = ()) -> Left:
+    """Return the sites that kept at least one block in fifty requests: those nobody in Python refers to, and the others.
+
+    Runs in the copy, after a burst in which ``requests`` were handled. ``ignore`` are identities of objects that are
+    nobody's holder.
     """
     if not tracemalloc.is_tracing():
-        return ()
+        return Left()
     blocks: collections.Counter[Trace] = collections.Counter()
     sizes: collections.Counter[Trace] = collections.Counter()
     for _, size, frames, *_ in tracemalloc._get_traces():  # type: ignore[attr-defined]
@@ -133,29 +158,62 @@ def lost(requests: int, until: float) -> tuple[Lost, ...]:
         sizes[frames] += size
     enough = max(_PER_REQUEST * requests, _FEWEST)
     suspects = {frames for frames, count in blocks.items() if count >= enough and origin(frames[0][0]) != "leakguard"}
-    held, whole = _held(suspects, until)
-    sites = []
+    held, ways, whole = _held(suspects, until, ignore)
+    lost, kept = [], []
     for frames in suspects:
-        alone = blocks[frames] - held[frames]
+        alone, each = blocks[frames] - held[frames], sizes[frames] // blocks[frames]
         if alone >= enough and held[frames] <= _HELD * blocks[frames]:
-            where, named = place(frames)
-            sites.append(Lost(where, named, alone, sizes[frames] // blocks[frames], whole))
-    return tuple(sorted(sites, key=lambda each: -each.blocks * each.bytes_each)[:_MOST_SITES])
+            lost.append(Lost(*place(frames), alone, each, whole))
+        elif held[frames] >= enough:
+            kept.append(Kept(*place(frames), held[frames], each, ways[frames]))
+    return Left(
+        tuple(sorted(lost, key=lambda site: -site.blocks * site.bytes_each)[:_MOST_SITES]),
+        tuple(sorted(kept, key=lambda site: -site.blocks * site.bytes_each)[:_MOST_SITES]),
+    )
 
 
-def _held(suspects: Iterable[Trace], until: float) -> tuple[collections.Counter[Trace], bool]:
-    """Count, by where they were allocated, the objects that some other object refers to."""
+_Ways = dict[Trace, tuple[object, ...]]
+
+
+def _held(
+    suspects: Iterable[Trace], until: float, ignore: Collection[int]
+) -> tuple[collections.Counter[Trace], _Ways, bool]:
+    """Count, by where they were allocated, the objects that some other object refers to, with the way to one of each.
+
+    What the collector does not track (tuples and dicts of texts and numbers) is not among its objects, so one goes through it.
+    """
     wanted = set(suspects)
     held: collections.Counter[Trace] = collections.Counter()
+    ways: _Ways = {}
     seen: set[int] = set()
+    passed: set[int] = set()
+    kinds: dict[int, bool] = {}
     if not wanted:
-        return held, True
+        return held, ways, True
     for number, value in enumerate(gc.get_objects()):
         if number % 1024 == 0 and time.monotonic() > until:
-            return held, False
-        for referent in gc.get_referents(value):
-            frames = traceback_of(referent)
-            if frames is not None and frames in wanted and id(referent) not in seen:
-                seen.add(id(referent))
-                held[frames] += 1
-    return held, True
+            return held, ways, False
+        if id(value) in ignore:
+            continue
+        waiting: list[tuple[object, ...]] = [(value,)]
+        while waiting:
+            way = waiting.pop()
+            for referent in gc.get_referents(way[-1]):
+                frames = traceback_of(referent)
+                if frames is not None and frames in wanted and id(referent) not in seen:
+                    seen.add(id(referent))
+                    held[frames] += 1
+                    ways[frames] = (*way, referent)
+                if _collectable(type(referent), kinds) and not gc.is_tracked(referent) and id(referent) not in passed:
+                    passed.add(id(referent))
+                    waiting.append((*way, referent))
+    return held, ways, True
+
+
+def _collectable(kind: type, known: dict[int, bool]) -> bool:
+    """Tell whether the collector can ask objects of a type what they refer to."""
+    try:
+        return known[id(kind)]
+    except KeyError:
+        known[id(kind)] = bool(naming.HEAP_TYPE_FLAGS.__get__(kind) & _HAVE_GC)
+        return known[id(kind)]

@@ -77,6 +77,11 @@ class Search:
         self.lost: list[object] = []
         """After a search that ended ``OUTSIDE``: the object that references exist to which no Python object accounts for."""
 
+    @property
+    def ignored(self) -> Collection[int]:
+        """The identities of objects that are nobody's holder."""
+        return self._ignore
+
     def trail(self, targets: list[object], until: float) -> Trail | Loose:
         """Return the best chain to the only object in ``targets``; the list is the only reference to it that we may hold.
 

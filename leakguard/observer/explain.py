@@ -28,6 +28,7 @@ _MOST_TARGETS = 4
 _MOST_NEWEST = 2000
 # A question gets an equal share of the time; a lucky one leaves its rest to the next.
 _FEWEST_SECONDS = 1.0
+_BURST = "tracemalloc, blocks alive at the end of a burst"
 
 
 def prepare() -> None:
@@ -76,7 +77,7 @@ class Look:
         if question.kind == "type":
             return self._targets(_newest_of(question.name), until)
         if question.kind == "allocations":
-            return _lost(question, until)
+            return self._allocations(question, until)
         return None
 
     def _by_identity(self, key: int) -> object | None:
@@ -140,6 +141,19 @@ class Look:
             size_method=method,
             note=note,
         )
+
+    def _allocations(self, question: Question, until: float) -> Explanation | None:
+        """Explain what a burst left behind: what nobody refers to, or else what is held where no container grows."""
+        left = allocations.left(question.requests, until, self._search.ignored)
+        if question.key < len(left.lost):
+            return _lost(left.lost[question.key], question.requests)
+        # Held by what does not grow: a tuple or a text that is replaced by a longer one.
+        for one in left.kept if question.key == 0 and not left.lost else ():
+            known = next((value for value in one.way[-2::-1] if id(value) in self._walk), one.way[0])
+            found = self._search.trail([known], until)
+            if not isinstance(found, Loose) and found.rank is not Rank.SERVER:
+                return _kept(one, found)
+        return None
 
     def _lonely(self, value: object, loose: Loose, until: float) -> Explanation:
         """Explain an object that no chain leads to. What C code lost may be another one, which holds this one."""
@@ -251,19 +265,34 @@ def _newest_of(name: str) -> list[list[object]]:
     return commonest[-_MOST_TARGETS // 2 :] + commonest[: _MOST_TARGETS // 2]
 
 
-def _lost(question: Question, until: float) -> Explanation | None:
-    sites = allocations.lost(question.requests, until)
-    if question.key >= len(sites):
-        return None
-    one = sites[question.key]
+def _lost(one: allocations.Lost, requests: int) -> Explanation:
+    note = f"{one.blocks} blocks in {requests} requests"
     return Explanation(
-        holder=Loose.OUTSIDE.value,
-        type=None,
+        holder=Loose.OUTSIDE.value if one.whole else None,
         site=one.site,
         frames=one.frames,
         bytes_each=one.bytes_each,
         retained_bytes=one.bytes_each * one.blocks,
-        size_method="tracemalloc, blocks alive at the end of a burst",
-        note=f"{one.blocks} blocks in {question.requests} requests"
-        + ("" if one.whole else "; not all objects were asked"),
+        size_method=_BURST,
+        note=note if one.whole else f"{note}; not all objects were asked who holds them",
+    )
+
+
+def _kept(one: allocations.Kept, trail: Trail) -> Explanation:
+    """Explain blocks that are held by the last object on the way to them that a name leads to."""
+    told = story.steps(trail)
+    named = next((step for step in reversed(told) if step.label.startswith(".") and step.label != ".?"), None)
+    holder = named.path if named is not None else trail.name or trail.root
+    variable = story.variable_of(trail, one.way)
+    if variable is not None:
+        holder = f"{holder} (context variable {variable})"
+    return Explanation(
+        holder=holder,
+        chain=story.texts(trail, told, named),
+        type=naming.name_of(one.way[-1]),
+        site=one.site,
+        frames=one.frames,
+        bytes_each=one.bytes_each,
+        retained_bytes=one.bytes_each * one.blocks,
+        size_method=_BURST,
     )

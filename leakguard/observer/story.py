@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import itertools
 import types
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ def path_of(trail: Trail, step: Step) -> str:
     """Return the name of a holder: its dotted path, or the context variable through which the chain leads."""
     variable = variable_of(trail)
     if variable is not None:
-        return f"context variable {naming.attribute(variable.name) or '?'}"
+        return f"context variable {variable}"
     return f"{step.path}.lru_cache" if type(step.value) is LRU else step.path
 
 
@@ -109,9 +108,10 @@ def size_of(value: object) -> int:
     return 0 if base is None else length(value, base)
 
 
-def variable_of(trail: Trail) -> contextvars.ContextVar[object] | None:
-    """Return the context variable through which a chain that begins in a context leads."""
-    for one, other in itertools.pairwise(trail.objects):
+def variable_of(trail: Trail, further: tuple[object, ...] = ()) -> str | None:
+    """Return the name of the context variable through which a chain leads, and what comes behind it."""
+    for one, other in itertools.pairwise([*trail.objects, *further]):
         if _is_tree(one) and not _is_tree(other):
-            return context_variable(one, other)
+            variable = context_variable(one, other)
+            return None if variable is None else naming.attribute(variable.name) or "?"
     return None

@@ -1,0 +1,64 @@
+"""What a burst left behind that no container holds: a holder is found through what the collector does not track."""
+
+import gc
+
+import pytest
+from observer_host import explain, make_host, make_observer
+
+from leakguard.observer import Burst, Question
+from leakguard.observer.explain import prepare
+
+HOST = """
+    import contextvars
+
+    SEEN = contextvars.ContextVar("seen", default=())
+    ROOT = contextvars.copy_context()
+    TEXTS = {}
+
+    def in_context(number):
+        ROOT.run(lambda: SEEN.set(SEEN.get() + ("x" * 50 + str(number),)))
+
+    def in_tuple(number):
+        TEXTS["all"] = TEXTS.get("all", ()) + ("x" * 50 + str(number),)
+
+    def cured(number):
+        TEXTS["last"] = ("x" * 50 + str(number),)
+"""
+
+
+@pytest.fixture
+def left(tmp_path):
+    """Call a function of the host a hundred times in a burst, and ask what it left behind."""
+    prepare()
+    game = make_host(tmp_path, HOST)
+
+    def ask(name):
+        burst = Burst()
+        assert burst.start(8), burst.why
+        try:
+            for number in range(100):
+                getattr(game, name)(number)
+            gc.collect()
+            (answer,) = explain(make_observer(), [Question("allocations", requests=100)])
+        finally:
+            burst.stop()
+        return answer
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("name", "holder"), [("in_context", "game.ROOT (context variable seen)"), ("in_tuple", "game.TEXTS")]
+)
+def test_texts_in_untracked_tuples_have_a_holder(left, name, holder):
+    """A text in a tuple of texts is not said to be lost in C: one goes through what the collector does not track."""
+    answer = left(name)
+    assert (answer.holder, answer.type) == (holder, "str")
+    assert answer.site.function.startswith(name)
+    assert answer.retained_bytes >= 50 * 100
+
+
+def test_what_was_let_go_is_not_explained(left):
+    """Where every text is let go again, nothing is left behind by that line."""
+    answer = left("cured")
+    assert answer is None or answer.site.function != "cured"
