@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 import types
 import typing
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ _ALSO = 5
 _MOST_PARTS = 2_000
 _NO_PARTS = naming.identities((types.ModuleType, types.CodeType, types.FunctionType, types.BuiltinFunctionType))
 _EMPTY = naming.identities((type(None), bool))
+_CALLBACK = weakref.ref.__dict__["__callback__"]
 _LRU_LINK = "functools._lru_list_elem"
 # What lies before an object in its block: the collector's two words, and on 3.11 two for the attributes.
 _GC_HEADER = 16
@@ -78,6 +80,20 @@ def inside(value: object) -> object:
     if type(value) is not LRU:
         return value
     return next((held for held in gc.get_referents(value) if type(held) is dict and length(held, dict) > 0), value)
+
+
+def weak(container: object) -> list[weakref.ref[typing.Any]]:
+    """Return the newest weak references of a container that holds nothing else, as those of ``weakref`` do; else none.
+
+    References with a callback each of their own do hold something: that callback.
+    """
+    refs = []
+    for element in newest(inside(container)):
+        found = [part for part in element.parts if naming.inherits(type(part), weakref.ref)]
+        refs += typing.cast("list[weakref.ref[typing.Any]]", found[:1])
+        if not found or _CALLBACK.__get__(found[0]) is not _CALLBACK.__get__(refs[0]):
+            return []
+    return refs
 
 
 def common_type(elements: Iterable[Element]) -> str | None:

@@ -86,12 +86,21 @@ class Look:
     def _container(self, target: list[object], until: float) -> Explanation | None:
         if target[0] is None:
             return Explanation(note="the container is gone")
+        held = self._behind_weak(target[0], until)
+        if held is not None:
+            return held
         found = self._search.trail(target, until)
         if isinstance(found, Loose):
             return self._about(target[0], until, loose=found)
         told = story.steps(found)
         chain = story.texts(found, told, told[-1] if told else None)
         return self._about(target[0], until, holder=story.holder(found, target[0]), chain=chain, home=_home(found))
+
+    def _behind_weak(self, container: object, until: float) -> Explanation | None:
+        """Explain a container that holds its elements weakly by whoever holds them; ``None`` for any other container."""
+        targets = _alive(elements.weak(container))
+        told = self._targets(targets, until) if targets else None
+        return told if told is not None and told.holder is not None else None
 
     def _targets(self, targets: list[list[object]], until: float, direct: int = 0) -> Explanation | None:
         """Explain objects that should be gone by the holder that most of their best chains share.
