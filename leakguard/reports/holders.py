@@ -77,7 +77,7 @@ HABITS = (
     ),
     Habit(
         "exit handlers",
-        _holder(r"^(atexit|weakref)\."),
+        _holder(r"^(atexit|weakref)[. ]"),
         "What is registered stays until the process ends: register once, or unregister (atexit.unregister, finalizer.detach).",
     ),
     Habit(

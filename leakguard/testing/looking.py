@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 import time
 import types
@@ -52,6 +53,7 @@ class Looker:
         self._calls = 0
         self._seconds = 0.0
         self._traced = 0
+        self._registered = 0
         self.why: str | None = None
         root = types.ModuleType(_ROOT)
         vars(root)["callable"] = caller.function
@@ -131,15 +133,18 @@ class Looker:
 
     async def deepen(self, related: Sequence[Related], measurement: Measurement, left: float) -> list[Related]:
         """Return what leaks with what can be found out about memory that C code keeps. Makes a few more calls for it."""
+        per_call = self._registered / self._calls if self._calls else 0.0
+        related = [outside.at_exit(each, per_call) for each in related]
         return [await outside.deepen(each, self._caller, measurement, self.each, left) for each in related]
 
     async def _run(self, calls: int) -> None:
-        began = time.monotonic()
+        began, registered = time.monotonic(), atexit._ncallbacks()
         await self._caller.repeat(calls)
         quiet.settle()
         if not self._burst.active:
             self._seconds += time.monotonic() - began
             self._calls += calls
+            self._registered += atexit._ncallbacks() - registered
 
     def _census(self, tracked: Iterable[int]) -> Census | None:
         started = self._observer.start_census(self._calls, list(tracked))

@@ -32,6 +32,28 @@ _IN_STEP = 0.3
 _FEWEST_BLOCKS = 0.01
 _MOST_PLACES = 8
 _ALLOCATORS = 0.5
+_BLOCKS_OF_A_CALLBACK = 8
+
+EXIT = "atexit callbacks"
+"""The holder of what is registered to be called when the process ends: a table in C that nothing in Python shows."""
+
+
+def at_exit(related: Related, registered: float) -> Related:
+    """Return what leaks with the table of ``atexit`` as its holder, if it seems lost in C and that table grew with it.
+
+    Args:
+        related: whatever has a holder comes back as it is.
+        registered: callbacks that were registered with every call.
+    """
+    suspicion, seen = related
+    if seen is None or seen.holder != OUTSIDE or suspicion.kind is not Kind.LEAK:
+        return related
+    if registered <= 0 or registered < suspicion.per_request / _BLOCKS_OF_A_CALLBACK:
+        return related
+    said = f"{words.rate(registered)} callbacks registered with atexit per call"
+    return dataclasses.replace(suspicion, reasons=(*suspicion.reasons, said)), dataclasses.replace(
+        seen, holder=EXIT, note=None
+    )
 
 
 async def deepen(related: Related, caller: Caller, measurement: Measurement, each: float, left: float) -> Related:

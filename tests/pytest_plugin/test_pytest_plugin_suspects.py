@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from leakguard.detection.attribution import accounts_for
+from leakguard.detection.finding import OUTSIDE
 from leakguard.detection.rate_law import Attempt
 from leakguard.records import Census, Container, Explanation, Finding, Kind, Site, Status
+from leakguard.testing import outside
 from leakguard.testing.measuring import QUANTITIES, Measurement
 from leakguard.testing.message import sentence, tell
 from leakguard.testing.suspects import Looks, filling, relate, suspect
@@ -144,6 +146,19 @@ def test_allocations_must_account_for_the_growth() -> None:
     assert not accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 99), blocks, 200)
     assert accounts_for(Explanation(bytes_each=56, retained_bytes=56 * 100), blocks, 200)
     assert accounts_for(Explanation(holder="app.ROWS"), blocks, 200)
+
+
+def test_table_of_atexit_holds_what_seems_lost() -> None:
+    """What nothing in Python refers to is not lost in C where a callback is registered with atexit in every call."""
+    (blocks,) = suspect(measurement(blocks=4.0), Looks())
+    lost = Explanation(holder=OUTSIDE, type="function", note="probably held by its Parser")
+    suspicion, seen = outside.at_exit((blocks, lost), 1.0)
+    assert seen is not None
+    assert (seen.holder, seen.type, seen.note) == ("atexit callbacks", "function", None)
+    assert suspicion.reasons[-1] == "+1.00 callbacks registered with atexit per call"
+    assert outside.at_exit((blocks, lost), 0.0) == (blocks, lost)
+    held = Explanation(holder="app.ROWS")
+    assert outside.at_exit((blocks, held), 1.0) == (blocks, held)
 
 
 FINDING = Finding(
