@@ -26,6 +26,7 @@ from leakguard.records import Explanation
 # Sentinels (or objects of a type) that one question looks at: their chains must agree on a holder.
 _MOST_TARGETS = 4
 _MOST_NEWEST = 2000
+_MOST_TRACED = 20_000
 # A question gets an equal share of the time; a lucky one leaves its rest to the next.
 _FEWEST_SECONDS = 1.0
 _BURST = "tracemalloc, blocks alive at the end of a burst"
@@ -260,17 +261,21 @@ def _newest_of(name: str) -> list[list[object]]:
     Of those that a burst saw allocated, the ones from the commonest place: what leaks with every request comes from one.
     """
     newest: collections.deque[list[object]] = collections.deque(maxlen=_MOST_NEWEST)
-    for generation in (0, 1, 2):
-        newest.extend([value] for value in gc.get_objects(generation=generation) if naming.name_of(value) == name)
-    if not tracemalloc.is_tracing():
-        return list(newest)[-_MOST_TARGETS:]
     places: dict[elements.Trace, list[list[object]]] = {}
-    for target in newest:
-        trace = elements.traceback_of(target[0])
-        if trace is not None:
-            places.setdefault(trace, []).append(target)
-    commonest = max(places.values(), key=len, default=list(newest))
-    # From both ends: a collection turns round the order of what hangs together as a chain.
+    traced, tracing = 0, tracemalloc.is_tracing()
+    for generation in (0, 1, 2):
+        for value in gc.get_objects(generation=generation):
+            if naming.name_of(value) != name:
+                continue
+            newest.append([value])
+            trace = elements.traceback_of(value) if tracing and traced < _MOST_TRACED else None
+            if trace is not None:
+                traced += 1
+                places.setdefault(trace, []).append([value])
+    # A collection turns round the order of what hangs together as a chain: so from both ends, and not from the newest alone.
+    commonest = max(places.values(), key=len, default=None)
+    if commonest is None:
+        return list(newest)[-_MOST_TARGETS:]
     return commonest[-_MOST_TARGETS // 2 :] + commonest[: _MOST_TARGETS // 2]
 
 

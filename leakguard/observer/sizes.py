@@ -62,7 +62,9 @@ _CODE = naming.identities(
 
 
 def bytes_each(elements: Sequence[Element], until: float) -> tuple[int | None, str | None]:
-    """Return the bytes that one more element costs, and how that was found out; ``(None, None)`` when it took too long.
+    """Return the bytes that one more element costs, and how that was found out.
+
+    ``(None, None)`` when it took too long or came to nothing.
 
     Where twenty elements reach too much, fewer are sized, and the method says how many.
     """
@@ -74,9 +76,12 @@ def bytes_each(elements: Sequence[Element], until: float) -> tuple[int | None, s
     sample = f"{count} newest" if count > 1 else "one element"
     kinds = {id(type(value)): type(value) for group in groups for value in group}  # not a set: it would hash the types
     if all(map(_passive, kinds.values())) and all(_whole(value) for group in groups for value in group):
-        return _median(_pympler(elements[:count])) + functions, f"pympler asizeof, {sample}"
-    each = _median([sum(shallow(value) for value in group) for group in groups])
-    return each + functions, f"sum of shallow sizes, {sample}"
+        each, method = _median(_pympler(elements[:count])) + functions, f"pympler asizeof, {sample}"
+    else:
+        each = _median([sum(shallow(value) for value in group) for group in groups]) + functions
+        method = f"sum of shallow sizes, {sample}"
+    # What weighs nothing by itself (a method of a builtin object) or shares all it has was not sized.
+    return (each, method) if each > 0 else (None, None)
 
 
 def _unfolded(elements: Sequence[Element]) -> tuple[Sequence[Element], int]:

@@ -1,6 +1,7 @@
 """What a burst left behind that no container holds: a holder is found through what the collector does not track."""
 
 import gc
+import sys
 
 import pytest
 from observer_host import explain, make_host, make_observer
@@ -14,6 +15,11 @@ HOST = """
     SEEN = contextvars.ContextVar("seen", default=())
     ROOT = contextvars.copy_context()
     TEXTS = {}
+    HEAD = None
+
+    def link(number):
+        global HEAD
+        HEAD = [HEAD, "payload"]
 
     def in_context(number):
         ROOT.run(lambda: SEEN.set(SEEN.get() + ("x" * 50 + str(number),)))
@@ -32,14 +38,14 @@ def left(tmp_path):
     prepare()
     game = make_host(tmp_path, HOST)
 
-    def ask(name):
+    def ask(name, question=None):
         burst = Burst()
         assert burst.start(8), burst.why
         try:
             for number in range(100):
                 getattr(game, name)(number)
             gc.collect()
-            (answer,) = explain(make_observer(), [Question("allocations", requests=100)])
+            (answer,) = explain(make_observer(), [question or Question("allocations", requests=100)])
         finally:
             burst.stop()
         return answer
@@ -56,6 +62,17 @@ def test_texts_in_untracked_tuples_have_a_holder(left, name, holder):
     assert (answer.holder, answer.type) == (holder, "str")
     assert answer.site.function.startswith(name)
     assert answer.retained_bytes >= 50 * 100
+
+
+def test_long_chain_is_held_by_its_head(left):
+    """A linked list thousands of links long has the name of its head, which no search from its end would reach."""
+    game = sys.modules["game"]
+    for number in range(5000):
+        game.link(number)
+    gc.collect()  # the newest is not the last in the order of the collector any more
+    answer = left("link", Question("type", name="list"))
+    assert (answer.holder, answer.type, answer.site.function) == ("game.HEAD", "list", "link")
+    assert answer.note is None
 
 
 def test_what_was_let_go_is_not_explained(left):
