@@ -27,6 +27,8 @@ _ALSO = 5
 _MOST_PARTS = 2_000
 _NO_PARTS = naming.identities((types.ModuleType, types.CodeType, types.FunctionType, types.BuiltinFunctionType))
 _EMPTY = naming.identities((type(None), bool))
+_PLAIN = naming.identities((type(None), bool, int, float, str, bytes))
+_BESIDE = 200  # objects of one element among which an application's own is looked for
 _CALLBACK = weakref.ref.__dict__["__callback__"]
 _LRU_LINK = "functools._lru_list_elem"
 # What lies before an object in its block: the collector's two words, and on 3.11 two for the attributes.
@@ -94,6 +96,38 @@ def weak(container: object) -> list[weakref.ref[typing.Any]]:
         if not found or _CALLBACK.__get__(found[0]) is not _CALLBACK.__get__(refs[0]):
             return []
     return refs
+
+
+def telling(elements: list[Element]) -> list[Element]:
+    """Return ``elements`` with what says most for each: where they are texts or numbers, an application's own object beside.
+
+    A cache of results keeps its arguments in the key: it is the object among them that leaks, not the number it was kept for.
+    What several elements share (the ``self`` of a service) is not what one more of them costs.
+    """
+    if len(elements) < 2 or any(id(type(element.value)) not in _PLAIN for element in elements):
+        return elements
+    beside = [
+        [part for part in itertools.islice(_parts(list(element.parts)), _BESIDE) if _applications(type(part))]
+        for element in elements
+    ]
+    shared = collections.Counter(id(part) for parts in beside for part in parts)
+    chosen = [next((part for part in parts if shared[id(part)] == 1), None) for parts in beside]
+    if sum(part is not None for part in chosen) <= len(elements) / 2:
+        return elements
+    return [
+        Element(element.value if part is None else part, element.parts)
+        for element, part in zip(elements, chosen, strict=True)
+    ]
+
+
+def _applications(kind: type) -> bool:
+    """Tell whether a class is the application's own."""
+    name = naming.type_module(kind)
+    module = sys.modules.get(name)
+    if name == "__main__" or module is None or not naming.inherits(type(module), types.ModuleType):
+        return name == "__main__"
+    file = naming.module_dict(module).get("__file__")
+    return type(file) is str and origin(file) == "own"
 
 
 def common_type(elements: Iterable[Element]) -> str | None:

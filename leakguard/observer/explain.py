@@ -202,7 +202,7 @@ class Look:
         home: str = "",
     ) -> Explanation:
         """Explain a container by its newest elements."""
-        newest = elements.newest(elements.inside(container))
+        newest = elements.telling(elements.newest(elements.inside(container)))
         kind = elements.common_type(newest)
         place, frames = elements.allocation((element.value for element in newest), home)
         if place is None:  # a value from before the burst, or one that is not traced: its key was made beside it

@@ -215,6 +215,6 @@ def test_cycle_is_garbage(answers):
 @pytest.mark.parametrize("kind", ["dict", "list", "instance", "lru_cache", "closure"])
 def test_element_is_the_request(answers, kind):
     """The type and the size are of what the container keeps, not of the container."""
-    assert answers[kind].type == ("game.Request" if kind != "lru_cache" else "int")
+    assert answers[kind].type == "game.Request"
     assert 100 < answers[kind].bytes_each < 5_000
     assert answers[kind].retained_bytes == EACH * answers[kind].bytes_each
