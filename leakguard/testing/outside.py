@@ -18,6 +18,7 @@ from leakguard.probes.extensions import Extension
 from leakguard.records import Explanation, Kind, Site
 from leakguard.testing import quiet
 from leakguard.testing.ledger import Ledger, functions, lines, parties
+from leakguard.testing.resources import open_descriptors
 from leakguard.units import format_size
 
 if typing.TYPE_CHECKING:
@@ -27,6 +28,7 @@ if typing.TYPE_CHECKING:
 Related = tuple[Suspicion, Explanation | None]
 
 _COUNTED, _LISTENED, _NAMED = 100, 40, 5  # calls
+_OPENED = 10  # calls: to count the descriptors takes the longer, the more have leaked
 _SLOWER = 60  # how much longer a call takes that is listened to, line by line
 _IN_STEP = 0.3
 _FEWEST_BLOCKS = 0.01
@@ -67,6 +69,8 @@ async def deepen(related: Related, caller: Caller, measurement: Measurement, eac
         left: seconds that there are.
     """
     suspicion, seen = related
+    if suspicion.key == "fds" and suspicion.site is None and suspicion.holder is None:
+        return await _opened(suspicion, caller, _affordable(_OPENED, each * _SLOWER, left)), seen
     if suspicion.kind is Kind.NATIVE and suspicion.key == "resident":
         suspicion = await _fragmented(suspicion, caller, measurement.n)
         if suspicion.kind is Kind.ALLOCATOR:
@@ -182,6 +186,14 @@ async def _lost_in_c(suspicion: Suspicion, caller: Caller, calls: int) -> Explan
             await caller.repeat(_NAMED)
     told = _likely([place], found) if place is not None else None
     return Explanation(holder=OUTSIDE, site=place, note=f"probably kept by {told}" if told else None)
+
+
+async def _opened(suspicion: Suspicion, caller: Caller, calls: int) -> Suspicion:
+    """Find the line after which more descriptors are open than before."""
+    ledger = Ledger()
+    with _undisturbed(), lines(open_descriptors, ledger):
+        await caller.repeat(calls)
+    return dataclasses.replace(suspicion, site=ledger.line(suspicion.per_request * calls))
 
 
 async def _fragmented(suspicion: Suspicion, caller: Caller, n: int) -> Suspicion:
