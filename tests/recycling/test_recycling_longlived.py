@@ -98,9 +98,16 @@ class Served:
         self.until(lambda: word in self.said(), f"{word} was not said")
 
     def leak(self):
-        """Have the first worker pass the ceiling."""
+        """Have the first worker pass the ceiling, not before its size at the start is known: it would count as that."""
+        self.until(self.is_known, "the first worker was not found serving")
         for _ in range(16):
             self.get("/leak")
+
+    def is_known(self):
+        """Say whether the journal knows that a worker serves."""
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self.journal)) as journal:
+            return journal.execute("select count(*) from worker where ready is not null").fetchone()[0] > 0
+        return False
 
     def await_successor(self):
         """Wait until another process answers and the first one is gone."""
@@ -155,9 +162,12 @@ def say(connection, opcode, payload):
 
 
 def hear(connection):
-    """Return the opcode and payload of the next frame; short frames only."""
-    head = connection.recv(2, socket.MSG_WAITALL)
-    return head[0] & 0x0F, connection.recv(head[1] & 0x7F, socket.MSG_WAITALL)
+    """Return the opcode and payload of the next frame that is no ping; short frames only."""
+    while True:
+        head = connection.recv(2, socket.MSG_WAITALL)
+        opcode, payload = head[0] & 0x0F, connection.recv(head[1] & 0x7F, socket.MSG_WAITALL)
+        if opcode != 9:
+            return opcode, payload
 
 
 def test_a_websocket_is_told_that_the_service_restarts(serve):

@@ -20,7 +20,7 @@ from benchmarks.accuracy.live_traffic import Traffic
 HERE = Path(__file__).parent
 REQUESTS, PACE = 20_000, 800
 
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(240), pytest.mark.flaky(reruns=2)]
+pytestmark = [pytest.mark.server, pytest.mark.target, pytest.mark.timeout(240)]
 
 
 @contextlib.contextmanager
