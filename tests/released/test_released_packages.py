@@ -26,7 +26,7 @@ PACE = 0.012  # seconds between two requests of one connection: about 250 reques
 # Half a minute of live traffic on a shared machine, judged as it comes: what is broken fails every time.
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.registry,
     pytest.mark.timeout(240),
     pytest.mark.flaky(reruns=2),
