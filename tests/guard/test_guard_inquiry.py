@@ -78,6 +78,7 @@ def run(inquiry: Inquiry, windows: int, *, keep: bool, first: int = 0) -> tuple[
     return findings
 
 
+@pytest.mark.slow  # real looks, which answer when the machine lets them
 def test_a_kept_request_becomes_a_finding_with_its_holder(inquiry: Inquiry) -> None:
     """A planted leak is suspected, confirmed, looked at and named: route, holder and rate."""
     findings = run(inquiry, 14, keep=True)
@@ -109,6 +110,7 @@ def test_what_a_look_will_name_is_held_back_until_then(inquiry: Inquiry) -> None
     assert [f.kind for f in told] == [Kind.RETAINED_REQUESTS]
 
 
+@pytest.mark.slow  # real looks, which answer when the machine lets them
 def test_what_stopped_growing_is_withdrawn(inquiry: Inquiry) -> None:
     """A finding that has not held for many windows and requests is taken back, once; before that it stays."""
     run(inquiry, 14, keep=True)
