@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from check_apps import AIOHTTP, PLAIN_ASGI, PLAIN_WSGI, check
-from support.needs import ROOT
+from support.needs import ROOT, module
 
 from leakguard.detection.finding import fingerprint
 from leakguard.records import Kind
@@ -32,7 +32,7 @@ QUICK = ("--loops", "8")
 )
 def test_a_leak_is_found_and_told(tmp_path, app, paths, holder, route):
     """Exit code 1; the JSON keeps to the schema and names holder, route and rate, whatever the app speaks."""
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = module("jsonschema")
     ran = check(tmp_path, "app", *QUICK, "--format", "json", *(f"--path={path}" for path in paths), app=app)
     assert ran.code == 1, ran.err
     report = ran.report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.needs import module
 
 from leakguard.check.routes.values import of_schema
 
@@ -52,7 +53,7 @@ SCHEMAS = {
 )
 def test_what_is_made_is_valid(schema):
     """Bounds, lengths, choices, references and compositions are kept."""
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = module("jsonschema")
     value = of_schema(schema, SCHEMAS)
     jsonschema.validate(value, {**schema, **SCHEMAS})
 

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from cli_journals import LEAK, ROOT, run, write_journal
+from support.needs import module
 
 from leakguard.detection.finding import fingerprint
 from leakguard.journal.sqlite import SqliteJournal
@@ -132,7 +133,7 @@ def test_the_command_that_is_printed_finds_it_again(tmp_path):
 @pytest.mark.long
 def test_the_test_that_is_printed_fails_until_the_leak_is_cured(tmp_path):
     """The test, copied into a file, fails with the same fingerprint; once the app is cured it passes."""
-    pytest.importorskip("httpx")
+    module("httpx")
     path, found = leaking(tmp_path)
     told = run("explain", "--journal", path).stdout
     test = told.partition("that comes with leakguard:")[2].splitlines()

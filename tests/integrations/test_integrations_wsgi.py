@@ -8,6 +8,7 @@ import typing
 from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
+from support.needs import module
 
 from leakguard import LeakGuardWSGI
 from leakguard.guard import Guard, obtain
@@ -150,7 +151,7 @@ def test_a_kept_environ_is_retained() -> None:
 
 def test_flask_rules_name_the_routes() -> None:
     """A real Flask app is counted by its rules."""
-    flask = pytest.importorskip("flask")
+    flask = module("flask")
     site = flask.Flask("shop")
 
     @site.get("/users/<int:number>")
@@ -169,7 +170,7 @@ def test_flask_rules_name_the_routes() -> None:
 
 def test_django_routes_name_the_routes() -> None:
     """A real Django app is counted by its URL patterns."""
-    django = pytest.importorskip("django")
+    django = module("django")
     from django.conf import settings
 
     if not settings.configured:

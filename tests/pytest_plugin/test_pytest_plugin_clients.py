@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from support.needs import module
 
 from leakguard.errors import ConfigError, LeaksFoundError
 from leakguard.testing.clients import UnexpectedAnswerError
@@ -51,7 +52,7 @@ def httpx_client() -> typing.Any:
 
 
 def flask_client() -> typing.Any:
-    flask = pytest.importorskip("flask")
+    flask = module("flask")
     app = flask.Flask("app")
 
     @app.post("/ingest")

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
 import pytest
+from support.needs import module
 
 pytest_plugins = ["pytester"]
 
@@ -173,7 +174,7 @@ def test_wrong_option_is_a_usage_error(pytester: pytest.Pytester, arguments: lis
 
 def test_rerun_starts_anew(run: Callable[..., pytest.RunResult]) -> None:
     """With pytest-rerunfailures a leak that is told in each attempt is told once."""
-    pytest.importorskip("pytest_rerunfailures")
+    module("pytest_rerunfailures")
     result = run(
         """
         PENDING = []

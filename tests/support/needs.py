@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -17,3 +20,9 @@ def require(holds: object, need: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"this test needs {need}, and .ci/run must provide it")
     pytest.skip(f"needs {need}")
+
+
+def module(name: str) -> ModuleType:
+    """Return a package that the test needs, as ``require`` does when it is missing."""
+    require(importlib.util.find_spec(name), f"the package {name} (extra dev)")
+    return importlib.import_module(name)
