@@ -97,6 +97,11 @@ def next_steps(report: Report, quote: Quote = safe) -> list[str]:
     if report.fresh and report.story.path:
         first = report.fresh[0].fingerprint
         return [f"{quote(f'leakguard explain {first}')} shows its source lines, its rate over time and a test for it."]
-    if not report.fresh and report.verdict.kind is Kind.UNKNOWN:
+    if report.fresh or report.verdict.kind is not Kind.UNKNOWN:
+        return []
+    if report.story.path:
         return ["Let the app serve some minutes of its usual load after the warm-up, then report again."]
-    return []
+    return [
+        "Name requests that the app answers (--requests FILE, --path PATH), say --errors-expected where its errors are meant, "
+        "or give it more time (--deadline)."
+    ]
