@@ -101,5 +101,5 @@ def next_steps(report: Report, quote: Quote = safe) -> list[str]:
         return []
     if report.story.path:
         return ["Let the app serve some minutes of its usual load after the warm-up, then report again."]
-    named = "Name requests that the app answers (--requests FILE, --path PATH), say --errors-expected where its errors are meant"
+    named = "Name requests that the app answers (--requests FILE, --path PATH), say --errors-expected where errors are meant"
     return [f"{named}, or give it more time (--deadline)."]
