@@ -22,11 +22,15 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 LIVE = ("server", "slow", "long")
 """Markers of tests that watch real processes for some seconds, on a machine that may be busy with something else."""
 
+FORKING = ("observer", "guard", "pytest_plugin")
+"""Folders whose tests look at this very process in a forked copy: what the process was in the middle of may end a copy early."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give live tests two more tries: what is broken fails every time."""
     for item in items:
-        if any(item.get_closest_marker(name) for name in LIVE) and not item.get_closest_marker("flaky"):
+        live = item.path.parent.name in FORKING or any(item.get_closest_marker(name) for name in LIVE)
+        if live and not item.get_closest_marker("flaky"):
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
