@@ -23,7 +23,7 @@ LIVE = ("server", "slow", "long")
 """Markers of tests that watch real processes for some seconds, on a machine that may be busy with something else."""
 
 FORKING = ("observer", "guard", "pytest_plugin")
-"""Folders whose tests look at this very process in a forked copy: what the process was in the middle of may end a copy early."""
+"""Folders whose tests look at this very process in a forked copy: what it was in the middle of may end a copy early."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
