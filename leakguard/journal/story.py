@@ -81,12 +81,16 @@ def merge_findings(found: Iterable[FoundBy], since: float | None) -> tuple[Findi
     groups: dict[str, list[FoundBy]] = {}
     for each in found:
         groups.setdefault(each.finding.fingerprint, []).append(each)
-    merged = [_merge_finding(group, since) for group in groups.values()]
-    return tuple(
-        sorted(
-            _lasting(merged), key=lambda f: (f.status is not Status.CONFIRMED, -(f.retained_bytes or 0), f.fingerprint)
-        )
-    )
+    merged = _lasting([_merge_finding(group, since) for group in groups.values()])
+    outer = {f.holder for f in merged if f.holder is not None and f.status is Status.CONFIRMED}
+
+    def order(finding: Finding) -> tuple[object, ...]:
+        # What another holder keeps along with the rest (``app.pending[…].events``) goes when that one lets go.
+        holder = finding.holder or ""
+        inner = any(holder.startswith((f"{each}[", f"{each}.")) for each in outer)
+        return finding.status is not Status.CONFIRMED, inner, -(finding.retained_bytes or 0), finding.fingerprint
+
+    return tuple(sorted(merged, key=order))
 
 
 def _lasting(findings: Sequence[Finding]) -> list[Finding]:
