@@ -169,6 +169,17 @@ def _name(function: object) -> str:
 
 
 @contextlib.contextmanager
+def _tracing(trace: typing.Callable[[types.FrameType, str, object], typing.Any]) -> Iterator[None]:
+    """Trace this thread while the block runs, and give the place back to whoever had it."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@contextlib.contextmanager
 def lines(level: Level, ledger: Ledger) -> Iterator[None]:
     """Write every line of the application and of installed packages into the ledger, with what it calls, while the block runs.
 
@@ -198,12 +209,8 @@ def lines(level: Level, ledger: Ledger) -> Iterator[None]:
             running[id(frame)] = (frame.f_lineno, level())
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    with _tracing(trace):
         yield
-    finally:
-        sys.settrace(before)
 
 
 @contextlib.contextmanager
@@ -237,12 +244,8 @@ def parties(
                     found[extension, place] += 1
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    with _tracing(trace):
         yield
-    finally:
-        sys.settrace(before)
 
 
 def _on_line(frame: types.FrameType) -> Iterator[object]:
