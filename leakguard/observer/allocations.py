@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from leakguard.observer import naming
+from leakguard.observer.edges import referents
 from leakguard.observer.elements import Trace, place, traceback_of
 from leakguard.probes.code import origin
 from leakguard.records import Site
@@ -22,9 +23,7 @@ _FEWEST = 5
 # held, its other blocks are theirs.
 _HELD = 0.2
 _MOST_SITES = 8
-# What the collector stops tracking while it is alive. Whatever else is not tracked may be half made or half gone, and the copy
-# dies when it lets go of it a second time.
-_UNTRACKED = naming.identities((tuple, dict))
+_HAVE_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC: the collector can ask objects of the type what they refer to
 
 
 class _Allocator(ctypes.Structure):
@@ -189,6 +188,7 @@ def _held(
     ways: _Ways = {}
     seen: set[int] = set()
     passed: set[int] = set()
+    kinds: dict[int, bool] = {}
     if not wanted:
         return held, ways, True
     for number, value in enumerate(gc.get_objects()):
@@ -199,13 +199,22 @@ def _held(
         waiting: list[tuple[object, ...]] = [(value,)]
         while waiting:
             way = waiting.pop()
-            for referent in gc.get_referents(way[-1]):
+            for referent in referents(way[-1]):
                 frames = traceback_of(referent)
                 if frames is not None and frames in wanted and id(referent) not in seen:
                     seen.add(id(referent))
                     held[frames] += 1
                     ways[frames] = (*way, referent)
-                if id(type(referent)) in _UNTRACKED and not gc.is_tracked(referent) and id(referent) not in passed:
+                if _collectable(type(referent), kinds) and not gc.is_tracked(referent) and id(referent) not in passed:
                     passed.add(id(referent))
                     waiting.append((*way, referent))
     return held, ways, True
+
+
+def _collectable(kind: type, known: dict[int, bool]) -> bool:
+    """Tell whether the collector can ask objects of a type what they refer to."""
+    try:
+        return known[id(kind)]
+    except KeyError:
+        known[id(kind)] = bool(naming.HEAP_TYPE_FLAGS.__get__(kind) & _HAVE_GC)
+        return known[id(kind)]

@@ -18,6 +18,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from leakguard.observer import naming
+from leakguard.observer.edges import referents
 from leakguard.observer.roots import Root, Roots
 from leakguard.observer.walk import Walk
 
@@ -150,7 +151,7 @@ class _Attempt:
                 or not self._may_hold(referrer)
             ):
                 continue
-            child = next((wanted[id(held)] for held in gc.get_referents(referrer) if id(held) in wanted), None)
+            child = next((wanted[id(held)] for held in referents(referrer) if id(held) in wanted), None)
             if child is not None:
                 self._add(referrer, child)
 
@@ -208,7 +209,7 @@ class _Attempt:
         """Compare reference counts with the references found: nothing missing means a closed island."""
         inside = dict.fromkeys(range(len(self._kept)), 0)
         for value in self._kept:
-            for held in gc.get_referents(value):
+            for held in referents(value):
                 number = self._numbers.get(id(held))
                 if number is not None:
                     inside[number] += 1

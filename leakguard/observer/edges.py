@@ -36,6 +36,17 @@ _LOCAL = threading.local
 _CONTAINERS: tuple[type, ...] = (dict, list, set, collections.deque)
 
 
+def referents(value: object) -> list[object]:
+    """Return what ``value`` refers to, as the collector sees it; of a module its namespace alone.
+
+    Since CPython 3.12 the module ``_asyncio`` shows the collector the dead objects that it keeps for later use. Whoever takes
+    such a one into a list and lets go of it frees it for the second time, and the process dies.
+    """
+    if type(value) is types.ModuleType:
+        return [naming.module_dict(value)]
+    return gc.get_referents(value)
+
+
 def container_kind(kind: type) -> type | None:
     """Return the builtin that a growing container type is or inherits from, ``None`` for any other type."""
     for base in naming.mro(kind):
@@ -169,7 +180,7 @@ def _instance(value: object) -> Iterator[Edge]:
         named.add(id(held))
         yield label, held
     if container_kind(type(value)) is None and not naming.inherits(type(value), tuple):
-        for held in itertools.islice(gc.get_referents(value), 4 * SAMPLE):
+        for held in itertools.islice(referents(value), 4 * SAMPLE):
             if id(held) not in named and held is not type(value):
                 yield ".?", held
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from leakguard.observer import naming
-from leakguard.observer.edges import LRU, container_kind, length
+from leakguard.observer.edges import LRU, container_kind, length, referents
 from leakguard.probes.code import origin, own_first, package, site
 from leakguard.records import Site
 
@@ -161,7 +161,7 @@ def _parts(queue: list[object]) -> Iterator[object]:
         seen.add(id(value))
         yield value
         if len(waiting) < _MOST_PARTS:
-            waiting.extend(itertools.islice(gc.get_referents(value), 64))
+            waiting.extend(itertools.islice(referents(value), 64))
 
 
 def allocation(objects: Iterable[object], home: str = "") -> tuple[Site | None, tuple[Site, ...]]:

@@ -77,6 +77,8 @@ class Look:
             return self._targets(_alive(question.refs), until, direct=1)
         if question.kind == "type":
             return self._targets(_newest_of(question.name), until)
+        if question.kind == "object":
+            return self._targets(_those(question.keys, question.name), until)
         if question.kind == "allocations":
             return self._allocations(question, until)
         return None
@@ -253,6 +255,12 @@ def _tracked(key: int) -> object | None:
 def _alive(refs: Sequence[weakref.ref[typing.Any]]) -> list[list[object]]:
     """Return the objects that still live, each in a list of its own: a variable would be one reference too many."""
     return [target for target in [[ref()] for ref in refs] if target[0] is not None]
+
+
+def _those(keys: Collection[int], name: str) -> list[list[object]]:
+    """Return the objects of a type that have one of these identities and are tracked by the collector."""
+    # The name as well: an object may have died since it was seen, and another have taken its place.
+    return [[value] for value in gc.get_objects() if id(value) in keys and naming.name_of(value) == name]
 
 
 def _newest_of(name: str) -> list[list[object]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 
 from leakguard.observer import naming
+from leakguard.observer.edges import referents
 from leakguard.probes import extensions
 
 _HAVE_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC: the collector can ask objects of the type what they refer to
@@ -20,7 +20,7 @@ def parts(value: object) -> list[object]:
         level = [
             held
             for each in level
-            for held in itertools.islice(gc.get_referents(each), _MOST)
+            for held in itertools.islice(referents(each), _MOST)
             if not naming.is_class(held) and id(held) not in found
         ]
         found.update((id(held), held) for held in level[:_MOST])

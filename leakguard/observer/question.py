@@ -17,6 +17,7 @@ class Question:
     - ``request``: ``refs`` are weak references to sentinels of requests that should be gone. Several are better than one: a
       server keeps the last request of every idle connection, and the holder that most of them share is the leak;
     - ``type``: ``name`` is a type as ``Census.types`` names it;
+    - ``object``: ``keys`` are identities of objects of the type ``name`` that should be gone;
     - ``allocations``: what the burst saw allocated, about once a request, and nobody in Python refers to. ``requests`` is
       the number of requests handled during the burst, ``key`` the rank asked for: 0 is the site that kept most bytes.
     """
@@ -26,3 +27,4 @@ class Question:
     refs: tuple[weakref.ref[typing.Any], ...] = ()
     name: str = ""
     requests: int = 0
+    keys: tuple[int, ...] = ()

@@ -22,6 +22,7 @@ import typing
 from collections.abc import Sequence
 
 from leakguard.observer import naming
+from leakguard.observer.edges import referents
 from leakguard.observer.elements import Element
 
 # What twenty requests can reach in a large application is some 100 000 objects; a sizer needs 10 microseconds for each.
@@ -140,7 +141,7 @@ def _reach_one(element: Element, seen: set[int], until: float) -> list[object] |
         if id(value) not in seen and _counts(value):
             seen.add(id(value))
             reached.append(value)
-            waiting.extend(gc.get_referents(value))
+            waiting.extend(referents(value))
     return None
 
 

@@ -150,7 +150,7 @@ class _Runs:
     def __init__(self, caller: Caller, gauge: Gauge) -> None:
         self._caller = caller
         self._gauge = gauge
-        self._before, self._after = _levels(), _levels()
+        self._start, self._before, self._after = _levels(), _levels(), _levels()
         self.calls = 0
 
     async def calm(self) -> None:
@@ -160,9 +160,14 @@ class _Runs:
             self._after[:] = self._before
             if self.alone:
                 return
-            lost = await self.lose(_CALM_PAUSE)
-            if lost["threads"] == 0:
+            self._start[:] = self._before
+            grown = await self.kept(_CALM_PAUSE)
+            if grown["threads"] == 0:
                 return
+
+    def start(self) -> None:
+        """Begin an attempt: what it kept is told from here on."""
+        self._gauge.read_into(self._start)
 
     async def grow(self, calls: int) -> dict[str, int]:
         """Make a run of calls and return by how much every quantity grew in it."""
@@ -172,11 +177,15 @@ class _Runs:
         self.calls += calls
         return self._difference(self._after, self._before)
 
-    async def lose(self, pause: float) -> dict[str, int]:
-        """Return what is gone since the end of the last run, after another pause."""
+    async def kept(self, pause: float) -> dict[str, int]:
+        """Return, after another pause, what has grown since the attempt began.
+
+        By levels, and not by what the runs grew in all: a thread that writes log records may end each batch between two runs,
+        so that every run grows and nothing is kept.
+        """
         await self._caller.pause(pause)
         self._gauge.read_into(self._before)
-        return self._difference(self._after, self._before)
+        return self._difference(self._before, self._start)
 
     @property
     def alone(self) -> bool:
@@ -225,6 +234,7 @@ async def _glance(runs: _Runs, n: int, calls: int) -> Measurement | None:
 
 
 async def _rounds(runs: _Runs, calls: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Trend]]:
+    runs.start()
     rounds = [await runs.grow(calls) for _ in range(rate_law.ROUNDS)]
     growth = {q.name: tuple(grown[q.name] for grown in rounds) for q in QUANTITIES}
     trends = {q.name: rate_law.trend(growth[q.name], q.floor) for q in QUANTITIES}
@@ -262,8 +272,8 @@ async def _remaining(runs: _Runs, leaks: Mapping[str, Attempt]) -> tuple[str, ..
     for pause in _PAUSES[:1] if runs.alone else _PAUSES:
         if not left:
             break
-        lost = await runs.lose(pause)
-        left = {name: a for name, a in left.items() if rate_law.remains(a, a.total - lost[name])}
+        kept = await runs.kept(pause)
+        left = {name: a for name, a in left.items() if rate_law.remains(a, kept[name])}
     return tuple(left)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import itertools
 import sys
 import typing
 import weakref
@@ -82,6 +83,12 @@ def survivors(spared: Collection[type] = ()) -> Survivors:
         if type(value) is dict and (name := _request_data(value) or ""):
             requests[name] += 1
     return Survivors(requests, objects)
+
+
+def identities(name: str, most: int) -> tuple[int, ...]:
+    """Return the identities of some objects of the class ``name`` that are alive and not frozen."""
+    found = (id(value) for value in gc.get_objects() if _name_of(type(value)) == name)
+    return tuple(itertools.islice(found, most))
 
 
 def _request_data(value: dict[typing.Any, typing.Any]) -> str | None:

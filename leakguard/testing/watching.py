@@ -22,13 +22,14 @@ from leakguard.testing.freezing import FREEZER
 from leakguard.testing.measuring import Measurement
 from leakguard.testing.message import ending
 from leakguard.testing.scene import Left, Scene
-from leakguard.testing.survivors import ENVIRON, SCOPE, Survivors, survivors
+from leakguard.testing.survivors import ENVIRON, SCOPE, Survivors, identities, survivors
 from leakguard.testing.tempfiles import FILES
 
 # As goleak does it: what ends late gets 20 tries with a pause that doubles up to 100 ms, 0.9 seconds in all.
 _PAUSES = tuple(min(10e-6 * 2**turn, 0.1) for turn in range(20))
 _FEWEST_REPEATS = 5
 _DEADLINE = 30.0
+_MOST_ASKED = 4
 
 Record = Callable[[Demand, tuple[Finding, ...], Measurement, float], None]
 
@@ -177,6 +178,8 @@ class Watching:
         explained: list[Explanation | None] = [None] * len(suspicions)
         if not asked:
             return explained
+        # By identity: others of the class may be older, and none of the block's business.
+        questions = [self._question(suspicions[index].name) for index in asked]
         process = ProcessProbe()
         observer = Observer(
             deadline=_DEADLINE,
@@ -186,7 +189,6 @@ class Watching:
         )
         try:
             with FREEZER.lifted():  # a frozen holder would not be found
-                questions = [Question(kind="type", name=suspicions[index].name) for index in asked]
                 answer = observer.wait(_DEADLINE) if observer.start_explain(questions) else None
             for index, each in zip(asked, answer if isinstance(answer, tuple) else (), strict=False):
                 if each is not None:  # what else the holder holds is not what is told of
@@ -195,6 +197,12 @@ class Watching:
             observer.close()
             process.close()
         return explained
+
+    def _question(self, name: str) -> Question:
+        gone = tuple(
+            id(reference()) for reference, named in self._expected if named == name and reference() is not None
+        )
+        return Question(kind="object", name=name, keys=gone[:_MOST_ASKED] or identities(name, _MOST_ASKED))
 
 
 def _kept(name: str, count: int, kind: Kind, said: str, calls: int = 1) -> Suspicion:

@@ -1,5 +1,6 @@
 """The deep look's other answers: allocation sites, sizes, types, lost references; and bursts."""
 
+import asyncio
 import ctypes
 import gc
 import json
@@ -164,6 +165,24 @@ def test_lost_reference_is_found_by_its_allocation(game, burst):
     assert answer.bytes_each > 250
     assert "100 blocks in 100 requests" in answer.note
     assert answers[1] is None
+
+
+def test_look_does_not_touch_what_asyncio_keeps_for_later(game, burst):
+    """Futures that asyncio keeps dead for later, and shows the collector, do not kill a look that asks everything."""
+
+    async def wait_for(many):
+        loop = asyncio.get_running_loop()
+        for future in [loop.create_future() for _ in range(many)]:
+            loop.call_soon(future.set_result, None)
+            await future
+
+    explain_module.prepare()
+    assert burst.start(8), burst.why
+    asyncio.run(wait_for(100))
+    for number in range(100):
+        game.ingest(number)
+    (answer,) = explain(make_observer(), [Question("allocations", requests=100)])
+    assert answer is None or answer.holder != "outside Python"
 
 
 def test_what_is_gone_is_said_to_be_gone(game):
