@@ -164,6 +164,10 @@ class Failure:
         return f"{self.type} at {self.site}" if self.site else self.type
 
 
+ELEMENT = "[…]"
+"""The step of a path from a container to one of its elements: an index or a key is a value, so it is blurred."""
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """One container of the host as the census saw it: identity, length and the path that leads to it.

@@ -6,7 +6,14 @@ import os
 import typing
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A deadline per example, or too slow a choice of examples, says something about the machine only.
+hypothesis.settings.register_profile(
+    "leakguard", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("leakguard")
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,8 @@ A container is followed by identity from look to look. It is suspect when it gre
 that lasts, and confirmed when two later looks, over at least half as many requests again, agree. It is acquitted when a
 bound is known and kept and when it shrinks as much as it grows. While it slows down it stays a suspect: so a cache fills.
 What no path leads to is mostly the inside of a running frame or of an event loop (whose list of cancelled timers grows
-for seconds before it is swept): it must grow for much longer before anything is said.
+for seconds before it is swept), and what lies in an element of another container comes and goes with that element: the next
+one of its kind takes its address, and may be longer by chance. Both must grow for longer before anything is said.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from itertools import pairwise
 from leakguard.detection import words
 from leakguard.detection.routes import EVERY, Attribution, Counts, attribute_lengths
 from leakguard.detection.suspicion import Suspicion
-from leakguard.records import Census, Container, Kind, Status
+from leakguard.records import ELEMENT, Census, Container, Kind, Status
 
 FEWEST_LOOKS = 3
 LOOKS_TO_CONFIRM = 5
 FEWEST_ENTRIES = 20
-LOOKS_UNNAMED, REQUESTS_UNNAMED = 8, 1000
+LOOKS_PASSING, REQUESTS_PASSING = 8, 1000
 MOST_SUSPICIONS = 16
 _SLOWEST = 0.0005  # entries per request: one in 2 000
 _AGREES = 0.5
@@ -55,6 +56,11 @@ def bounded(container: Container) -> bool:
 def unnamed(container: Container) -> bool:
     """Say whether no path from a module leads to the container."""
     return container.path.startswith("?")
+
+
+def passing(container: Container) -> bool:
+    """Say whether the container may be one of many that come and go: it has no name, or lies in another one's element."""
+    return unnamed(container) or ELEMENT in container.path
 
 
 def tracks(censuses: Sequence[Census]) -> list[Track]:
@@ -108,7 +114,7 @@ def _judge(track: Track) -> Status | None:
         return None
     if track.growth < _SLOWEST * track.requests:
         return None
-    if unnamed(track.container) and (len(track.points) < LOOKS_UNNAMED or track.requests < REQUESTS_UNNAMED):
+    if passing(track.container) and (len(track.points) < LOOKS_PASSING or track.requests < REQUESTS_PASSING):
         return None
     # The last third: between two looks that follow closely a rare route may have had no request at all.
     recent = max(2, len(track.points) // 3)

@@ -19,11 +19,9 @@ import typing
 from collections.abc import Callable, Iterator
 
 from leakguard.observer import naming
+from leakguard.records import ELEMENT
 
 Edge = tuple[str, object]
-
-ELEMENT = "[…]"
-"""The name of an edge from a container to one of its elements: an index or a key is a value, so it is blurred."""
 
 # How many elements of one container are followed from its front, and as many from its end. Enough to see what kind of
 # thing it holds and to find the containers in it; a leak's container has millions.

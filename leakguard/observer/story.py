@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from leakguard.observer import naming
 from leakguard.observer.chains import Trail
-from leakguard.observer.edges import ELEMENT, LRU, cache_info, container_kind, edges, length
+from leakguard.observer.edges import LRU, cache_info, container_kind, edges, length
 from leakguard.observer.roots import context_variable
+from leakguard.records import ELEMENT
 
 # Between a holder and what it holds there may be glue that a reader does not care for: the dict of an instance, the
 # tuple and the cell of a closure.

@@ -79,6 +79,24 @@ def test_what_nobody_can_name_must_grow_for_longer() -> None:
     assert only(history).status is Status.CONFIRMED
 
 
+def test_lists_of_passing_requests_at_one_address_are_no_leak() -> None:
+    """In an element of another container the next list takes the address of the one before: five rising lengths are chance."""
+    lengths = (20, 31, 45, 58, 70, 79)
+    censuses = tuple(
+        Census(
+            at=i,
+            requests=400 * (i + 1),
+            types={},
+            containers=(Container(7, "app.at_work[…].events", "list", n),),
+            objects=1,
+        )
+        for i, n in enumerate(lengths)
+    )
+    assert judge(History(censuses=censuses)) == ()
+    long = App(leaky=TELEMETRY, per_entry=1, path="app.listeners[…]", windows=120, looks=12).history()
+    assert only(long).status is Status.CONFIRMED
+
+
 def test_a_container_that_was_swept_once_is_not_suspect_again() -> None:
     """A sawtooth: what fell by as much as it now grew is acquitted, however steadily it grows in between."""
     lengths = (20, 60, 100, 140, 30, 70, 110, 150)
