@@ -162,7 +162,10 @@ def _fork(look: Callable[[], None]) -> tuple[int, float]:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     collecting, trace, profile = gc.isenabled(), sys.gettrace(), sys.getprofile()
     sys.settrace(None)
-    sys.setprofile(None)
+    if callable(
+        profile
+    ):  # a profiler written in C shows an object that cannot be set again; in the copy it only counts on
+        sys.setprofile(None)
     gc.disable()
     try:
         begun = time.perf_counter()
@@ -173,7 +176,8 @@ def _fork(look: Callable[[], None]) -> tuple[int, float]:
     finally:
         if collecting:
             gc.enable()
-        sys.setprofile(profile)
+        if callable(profile):
+            sys.setprofile(profile)
         sys.settrace(trace)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -1,5 +1,6 @@
 """What the copy must never do: each invariant of the forked look, kept by a test that fails without it."""
 
+import cProfile
 import gc
 import mmap
 import os
@@ -294,6 +295,18 @@ def test_no_trace_function_of_a_debugger_runs(shared):
     finally:
         sys.settrace(before)
     assert shared[0] == 0
+
+
+def test_profiler_written_in_c_goes_on():
+    """Under cProfile a look works, and the profile of the host goes on after it."""
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        run(lambda: [b"seen"])
+        str.upper("after")
+    finally:
+        profiler.disable()
+    assert any("upper" in str(entry.code) for entry in profiler.getstats())
 
 
 def test_copy_is_last_in_the_queue():
