@@ -74,7 +74,14 @@ def _leak(workers: Sequence[Sequence[Window]], findings: Sequence[Finding], resp
 
 
 def _native(workers: Sequence[Sequence[Window]], findings: Sequence[Finding]) -> Hypothesis:
-    return _found("native growth", frozenset({Kind.NATIVE}), workers, findings, HEAP)
+    found = _found("native growth", frozenset({Kind.NATIVE}), workers, findings, HEAP)
+    if found.holds is not False:
+        return found
+    held = any(finding.kind in _HELD and finding.status is Status.CONFIRMED for finding in findings)
+    why = (
+        "what grows there belongs to the Python objects found above" if held else "it does not grow steadily by itself"
+    )
+    return replace(found, evidence=(*found.evidence, why))
 
 
 def _found(

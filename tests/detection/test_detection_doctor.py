@@ -103,6 +103,7 @@ def test_the_story() -> None:
     holds = {name: hypothesis.holds for name, hypothesis in told.items()}
     assert holds["memory leak"] is True
     assert holds["retained requests from unhandled errors"] is True
+    assert told["native growth"].evidence[-1] == "what grows there belongs to the Python objects found above"
     assert holds["too little memory"] is False
     assert holds["slow logic"] is False
     assert holds["garbage collector starving the app"] is False
