@@ -402,10 +402,12 @@ def default_journal(environment: Mapping[str, str]) -> Path | None:
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
     """Return the ``LEAKGUARD_*`` variables that set nothing, each with the variable that was probably meant."""
-    import difflib
-
     known = [option.variable for option in OPTIONS]
     strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if not strangers:
+        return {}
+    import difflib
+
     return {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None) for name in strangers}
 
 

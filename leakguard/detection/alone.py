@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Mapping, Sequence
+
+from leakguard.detection.regression import centred, dot
 
 ENOUGH = 8  # samples of a route before its mean says anything
 STANDARD_ERRORS = 4.0
@@ -26,6 +28,6 @@ def _leaves_behind(changes: Sequence[float], least: float) -> bool:
         return False
     cut = int(len(changes) * TRIM)
     kept = sorted(changes)[cut : len(changes) - cut] if cut else sorted(changes)
-    mean = statistics.fmean(kept)
-    error = statistics.stdev(kept) / len(kept) ** 0.5
+    mean, beside = sum(kept) / len(kept), centred(kept)
+    error = math.sqrt(dot(beside, beside) / (len(kept) - 1) / len(kept))
     return mean >= least and mean > STANDARD_ERRORS * error

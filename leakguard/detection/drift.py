@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 import typing
 from collections.abc import Mapping, Sequence
 
-from leakguard.detection.regression import Fit, Vector, centred, dot, fit_slope
+from leakguard.detection.regression import Fit, Vector, centred, dot, fit_slope, median
 
 _STEP = 6.0  # deviations of the usual change, from which a change is a step
 _MOST_STEPS = 4
@@ -40,10 +39,10 @@ def without_steps(requests: Sequence[int], levels: Vector) -> list[float]:
     changes = [b - a for a, b in itertools.pairwise(levels)]
     if not changes:
         return list(levels)
-    usual = statistics.median(change / max(n, 1) for change, n in zip(changes, handled, strict=True))
+    usual = median(change / max(n, 1) for change, n in zip(changes, handled, strict=True))
     beyond = [change - usual * n for change, n in zip(changes, handled, strict=True)]
     sizes = sorted(map(abs, beyond), reverse=True)
-    most = max(_STEP * 1.4826 * statistics.median(sizes), sizes[min(_MOST_STEPS, len(sizes) - 1)])
+    most = max(_STEP * 1.4826 * median(sizes), sizes[min(_MOST_STEPS, len(sizes) - 1)])
     out = [float(levels[0])]
     for change, n, rest in zip(changes, handled, beyond, strict=True):
         out.append(out[-1] + (change if abs(rest) <= most else usual * n))

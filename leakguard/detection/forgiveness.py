@@ -2,18 +2,16 @@
 
 Rules say ``type:``, ``holder:``, ``route:`` or ``site:`` and a shell pattern; what they accept is mentioned and no more. Known
 leaks are data (``known_leaks.toml``): pattern, package, version range, reason and reference; they leak all the same and are
-reported as leaks, with the reason and the release that cures them.
+reported as leaks, with the reason and the release that cures them. They are read, and what reads them is imported, when there
+is a finding to compare with them: a worker without a leak needs neither.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import functools
-import importlib.metadata
-import importlib.resources
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -67,7 +65,7 @@ class Forgiveness:
     ) -> None:
         self._rules = [(kind, pattern, rule) for rule in rules for kind, _, pattern in [rule.partition(":")]]
         self._version_of = version_of or installed_version
-        self._known = known_leaks() if known is None else tuple(known)
+        self._known = known
 
     def accepted(self, finding: Finding) -> str | None:
         """Return the user's rule that accepts the finding, ``None`` when there is none."""
@@ -81,7 +79,7 @@ class Forgiveness:
         rule = self.accepted(finding)
         if rule is not None:
             return f"ignored by the rule {rule}"
-        for leak in self._known:
+        for leak in known_leaks() if self._known is None else self._known:
             if leak.matches(finding):
                 version = self._version_of(leak.package)
                 if version is not None and in_range(version, leak.versions):
@@ -107,6 +105,9 @@ def fits(text: str, pattern: str) -> bool:
 @functools.cache
 def known_leaks() -> tuple[KnownLeak, ...]:
     """Return the known leaks of this release. Read once from the packaged data file."""
+    import importlib.resources
+    import tomllib
+
     data = importlib.resources.files(__package__).joinpath("known_leaks.toml").read_text("utf-8")
     return tuple(KnownLeak(**entry) for entry in tomllib.loads(data)["leak"])
 
@@ -115,6 +116,8 @@ def installed_version(package: str) -> str | None:
     """Return the installed version of a distribution (``python`` is the interpreter itself), ``None`` if there is none."""
     if package == "python":
         return ".".join(map(str, sys.version_info[:3]))
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(package)
     except (importlib.metadata.PackageNotFoundError, ValueError, OSError):

@@ -13,13 +13,12 @@ census for those (a bound that is known acquits).
 from __future__ import annotations
 
 import math
-import statistics
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leakguard.detection.drift import lasting, without_steps
-from leakguard.detection.regression import Fit, centred, dot, fit_slope
+from leakguard.detection.regression import Fit, centred, dot, fit_slope, median
 from leakguard.records import Status
 
 MOST_POINTS = 72
@@ -148,7 +147,7 @@ def _thirds(points: Sequence[Point], floor: Floor) -> _Thirds | None:
         if slope is None:
             return None
         parts.append(slope.slope)
-    usual = statistics.median(parts)
+    usual = median(parts)
     if min(parts) <= 0 or min(parts) < _PERSISTS * usual or max(parts) > usual / _PERSISTS:
         return None
     # A late import makes a step in one third; unless that is the first, where it may be a warm-up, it must not count.
@@ -211,5 +210,5 @@ def _growth(
     later: float | None,
 ) -> Growth:
     requests = few[-1].requests - few[0].requests
-    rate = statistics.median(parts if later is None else (*parts, later))
+    rate = median(parts if later is None else (*parts, later))
     return Growth(status, rate, rate * requests, requests, len(points), parts, later)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from leakguard import records
-from leakguard.observer import allocations, naming, story
+from leakguard.observer import burst, naming, story
 from leakguard.observer.chains import Loose, Search
 from leakguard.observer.containers import Lengths, describe, find_containers, grown
 from leakguard.observer.edges import container_kind, edges
@@ -43,7 +43,7 @@ class Commission:
 def take(commission: Commission) -> list[bytes]:
     """Look at the whole heap; return the census as JSON and the packed lengths of all containers."""
     began = time.time()
-    allocations.pause()
+    burst.pause()
     objects = gc.get_objects()
     kinds = collections.Counter(map(id, map(type, objects)))
     ours = own_identities(commission.own())

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Collection, Sequence
 
 from leakguard import records
-from leakguard.observer import allocations, elements, naming, outside, sizes, story
+from leakguard.observer import allocations, burst, elements, naming, outside, sizes, story
 from leakguard.observer.census import own_identities
 from leakguard.observer.chains import Loose, Rank, Search, Trail
 from leakguard.observer.edges import container_kind
@@ -41,7 +41,7 @@ def prepare() -> None:
 def answer(questions: Sequence[Question], own: Callable[[], Collection[object]], seconds: float) -> list[bytes]:
     """Answer ``questions`` within about ``seconds``; one explanation or ``None`` each, as JSON."""
     until = time.monotonic() + seconds
-    allocations.pause()
+    burst.pause()
     look = Look(own())
     answers = []
     for number, question in enumerate(questions):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from leakguard.observer import census, explain, forked
+from leakguard.observer import census, forked
 from leakguard.observer.containers import Lengths
 from leakguard.observer.question import Question
 from leakguard.observer.sliced import SlicedCensus
@@ -23,6 +23,16 @@ _HEADROOM = 1.0
 _HEADROOM_OWN = 32 << 20
 # The deep look must answer before it is killed: it plans with this share of the deadline.
 _PLANNED = 0.7
+
+
+def prepare() -> None:
+    """Import what the deep look will need, before the copy is made, which must import nothing.
+
+    Not with the worker: most never need it, and objgraph, pympler and our own part of it take some MiB.
+    """
+    from leakguard.observer import explain
+
+    explain.prepare()
 
 
 def _nothing() -> Collection[object]:
@@ -90,7 +100,9 @@ class Observer:
         asked = tuple(questions)
         if not asked or not self._may_fork():
             return False
-        explain.prepare()
+        prepare()
+        from leakguard.observer import explain
+
         seconds = self._deadline * _PLANNED
         return self._fork(lambda: explain.answer(asked, self._mine, seconds), questions=len(asked))
 
@@ -111,6 +123,8 @@ class Observer:
             return None
         try:
             if self._asked:
+                from leakguard.observer import explain
+
                 result: Result = explain.read(answer.sections)
             else:
                 took = time.monotonic() - self._begun

@@ -8,15 +8,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
 from leakguard.records import Site
 
 _HERE = str(Path(__file__).resolve().parent.parent) + os.sep
-_PURELIB = tuple({sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib")})
-_STDLIB = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
+# Where the standard library's own modules are; sysconfig says the same, but reads the whole build configuration for it.
+_STDLIB = str(Path(os.__file__).parent) + os.sep
 
 
 @functools.lru_cache(maxsize=4096)
@@ -27,11 +26,7 @@ def origin(filename: str) -> str:
         return "stdlib"  # frozen importlib, exec'd text: nobody's line to mend
     if path.startswith(_HERE) and not path.startswith(_HERE + "demo" + os.sep + "game_server"):
         return "leakguard"
-    if (
-        path.startswith(_PURELIB)
-        or f"{os.sep}site-packages{os.sep}" in path
-        or f"{os.sep}dist-packages{os.sep}" in path
-    ):
+    if f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path:
         return "package"
     return "stdlib" if path.startswith(_STDLIB) else "own"
 

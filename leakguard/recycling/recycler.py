@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 import time
+import typing
 from collections import deque
 from collections.abc import Callable
 
@@ -15,17 +16,18 @@ from leakguard.records import Recycle, Relief
 from leakguard.recycling import ceiling, link, relief, servers
 from leakguard.recycling.ceiling import Decision, Situation, Step
 from leakguard.recycling.drain import Drain
-from leakguard.recycling.farewell import Farewell
 from leakguard.recycling.gauge import Gauge, Marks
-from leakguard.recycling.handover import Handover, Leaving
 from leakguard.recycling.strategies.base import Strategy
 from leakguard.recycling.strategies.choice import choose
 from leakguard.recycling.strategies.none import NoStrategy
 from leakguard.recycling.strategies.supervised import SupervisedStrategy
-from leakguard.recycling.succession import Succession, pause_after
 from leakguard.recycling.term import Term
-from leakguard.recycling.turn import Group
 from leakguard.units import format_duration, format_size
+
+if typing.TYPE_CHECKING:
+    from leakguard.recycling.handover import Handover, Leaving
+    from leakguard.recycling.succession import Succession
+    from leakguard.recycling.turn import Group
 
 MARKS_PAUSE = 60.0  # the kernel's limit may change under a running container; reading it costs half a millisecond
 MOST_NOTES = 64  # different notes told per worker; a rule repeats itself once per change, not per tick
@@ -193,9 +195,12 @@ class Recycler:
         strategy = choose(self._config.recycle, servers.detect())
         if not strategy.serving():
             return None
+        if strategy.acts:
+            # Not at the end: by then the files may be those of the release that this worker is to leave for.
+            from leakguard.recycling import farewell, handover, succession, turn  # noqa: F401
         if strategy.acts and self._config.ceiling is not None:
             try:
-                self._group = Group.of_parent(
+                self._group = turn.Group.of_parent(
                     parent=strategy.link.supervisor if isinstance(strategy, SupervisedStrategy) else None
                 )
                 self._group.announce()
@@ -268,6 +273,9 @@ class Recycler:
             self._handover.hurry()
 
     def _lead_out(self, strategy: Strategy, reason: str) -> Handover | Succession:
+        from leakguard.recycling.handover import Handover
+        from leakguard.recycling.succession import Succession
+
         on_leaving = functools.partial(self._report, reason, self._gauge.read())
         if isinstance(strategy, SupervisedStrategy):
             return Succession(
@@ -306,6 +314,8 @@ class Recycler:
         self._handover.release()
 
     def _put_off(self, why: str) -> None:
+        from leakguard.recycling.succession import pause_after
+
         pause = pause_after(self._unsucceeded)
         self._unsucceeded += 1
         self._not_before = time.monotonic() + pause
@@ -326,6 +336,8 @@ class Recycler:
         if strategy is None or self._pid != os.getpid():
             self.term.pass_on()
             return
+        from leakguard.recycling.farewell import Farewell
+
         Farewell(strategy, self._group, self.drain, self.term).say()
 
     def _check_hurry(self) -> None:

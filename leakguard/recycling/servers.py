@@ -16,7 +16,6 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 from leakguard.recycling.term import unwrapped
@@ -254,6 +253,8 @@ def _count(value: object) -> int | None:
 
 @functools.cache
 def _version(distribution: str) -> str:
+    from importlib import metadata  # half a MiB, where the server has not imported it itself
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

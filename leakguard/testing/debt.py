@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from leakguard.detection import words
 from leakguard.detection.suspicion import Suspicion
 from leakguard.observer import elements, naming, sizes
-from leakguard.observer.allocations import Burst
+from leakguard.observer.burst import Burst
 from leakguard.observer.edges import edges
 from leakguard.records import Explanation, Kind, Site, Status
 from leakguard.testing import quiet

@@ -1,19 +1,14 @@
-"""Which strategy fits the server that was found, and why none does."""
+"""Which strategy fits the server that was found, and why none does.
+
+A worker runs under one server: each strategy is imported where it is chosen.
+"""
 
 from __future__ import annotations
 
 from leakguard.recycling import link
 from leakguard.recycling.servers import Server
 from leakguard.recycling.strategies.base import Strategy
-from leakguard.recycling.strategies.exit import ExitStrategy
-from leakguard.recycling.strategies.granian import GranianStrategy
-from leakguard.recycling.strategies.gunicorn import GunicornStrategy
-from leakguard.recycling.strategies.hypercorn import HypercornStrategy
 from leakguard.recycling.strategies.none import NoStrategy
-from leakguard.recycling.strategies.singles import find_single
-from leakguard.recycling.strategies.supervised import SupervisedStrategy
-from leakguard.recycling.strategies.uvicorn import UvicornStrategy
-from leakguard.recycling.strategies.uwsgi import UwsgiStrategy
 
 _LEFT_ALONE = (
     "Memory over the ceiling is relieved and reported, over the hard ceiling readiness turns off; "
@@ -34,6 +29,11 @@ _WHY = {
     "werkzeug": "it is a development server: nothing would start it again",
     "unknown": "what would start this process again is not known",
 }
+_WHY_KIND = {
+    ("gunicorn", "other"): "no lossless way is known for this worker class",
+    ("hypercorn", "trio"): "its graceful end is known for asyncio and uvloop only",
+    ("uwsgi", "thread-less"): "Python threads are off there, so nothing can watch: start it with --enable-threads",
+}
 _DEFAULT_WHY = "leakguard does not replace workers there yet"
 
 
@@ -44,7 +44,7 @@ def choose(option: str, server: Server) -> Strategy:
     """
     if option == "exit":
         known = choose("auto", server)
-        return known if known.acts else ExitStrategy(server)
+        return known if known.acts else _by_exit(server)
     if option == "none":
         return NoStrategy(f"{server}: recycle is none. {_LEFT_ALONE}", server.workers)
     if option not in {"auto", server.name}:
@@ -52,29 +52,61 @@ def choose(option: str, server: Server) -> Strategy:
             f"{server}: recycle is {option}, but that is not what runs here. {_LEFT_ALONE}", server.workers
         )
     supervisor = link.current()
-    single = find_single(server) if supervisor is not None else None
-    if supervisor is not None and single is not None and supervisor.unshared and not supervisor.listening:
+    under_run = None if supervisor is None else _under_run(server, supervisor)
+    if under_run is not None:
+        return under_run
+    acting = _of_workers(server)
+    if acting is not None:
+        return acting
+    return NoStrategy(f"{server}: {_why_none(server)}. {_LEFT_ALONE}", server.workers)
+
+
+def _by_exit(server: Server) -> Strategy:
+    from leakguard.recycling.strategies.exit import ExitStrategy
+
+    return ExitStrategy(server)
+
+
+def _under_run(server: Server, supervisor: link.Link) -> Strategy | None:
+    """Return the strategy under ``leakguard run``; ``None`` for a server that is no single process."""
+    from leakguard.recycling.strategies.singles import find_single
+    from leakguard.recycling.strategies.supervised import SupervisedStrategy
+
+    single = find_single(server)
+    if single is None:
+        return None
+    if supervisor.unshared and not supervisor.listening:
         why = "under leakguard run, but on a port of the system's choice, which a successor would not get"
         return NoStrategy(f"{server}: {why}. {_LEFT_ALONE}", server.workers)
-    if supervisor is not None and single is not None:
-        return SupervisedStrategy(server, single, supervisor)
-    if server.name == "gunicorn":
-        if server.kind == "other":
-            return NoStrategy(
-                f"{server}: no lossless way is known for this worker class. {_LEFT_ALONE}", server.workers
-            )
+    return SupervisedStrategy(server, single, supervisor)
+
+
+def _of_workers(server: Server) -> Strategy | None:
+    """Return the strategy of a server whose parent starts its workers again; ``None`` where none is known."""
+    if server.name == "gunicorn" and server.kind != "other":
+        from leakguard.recycling.strategies.gunicorn import GunicornStrategy
+
         return GunicornStrategy(server)
-    if server.name == "uvicorn" and server.supervised:
+    if not server.supervised:
+        return None
+    if server.name == "uvicorn":
+        from leakguard.recycling.strategies.uvicorn import UvicornStrategy
+
         return UvicornStrategy(server)
-    if server.name == "hypercorn" and server.kind == "trio":
-        return NoStrategy(f"{server}: its graceful end is known for asyncio and uvloop only. {_LEFT_ALONE}")
-    if server.name == "hypercorn" and server.supervised:
+    if server.name == "hypercorn" and server.kind != "trio":
+        from leakguard.recycling.strategies.hypercorn import HypercornStrategy
+
         return HypercornStrategy(server)
-    if server.name == "granian" and server.supervised:
+    if server.name == "granian":
+        from leakguard.recycling.strategies.granian import GranianStrategy
+
         return GranianStrategy(server)
-    if server.name == "uwsgi" and server.kind == "thread-less":
-        why = "Python threads are off there, so nothing can watch: start it with --enable-threads"
-        return NoStrategy(f"{server}: {why}. {_LEFT_ALONE}", server.workers)
-    if server.name == "uwsgi" and server.supervised:
+    if server.name == "uwsgi" and server.kind != "thread-less":
+        from leakguard.recycling.strategies.uwsgi import UwsgiStrategy
+
         return UwsgiStrategy(server)
-    return NoStrategy(f"{server}: {_WHY.get(server.name, _DEFAULT_WHY)}. {_LEFT_ALONE}", server.workers)
+    return None
+
+
+def _why_none(server: Server) -> str:
+    return _WHY_KIND.get((server.name, server.kind)) or _WHY.get(server.name, _DEFAULT_WHY)

@@ -6,10 +6,14 @@ what is in flight and ends. A successor that does not come changes nothing: this
 
 from __future__ import annotations
 
+import typing
+
 from leakguard.recycling.link import Link
 from leakguard.recycling.servers import Server
-from leakguard.recycling.strategies.singles import Single
 from leakguard.units import format_duration
+
+if typing.TYPE_CHECKING:
+    from leakguard.recycling.strategies.singles import Single
 
 LEAST_PATIENCE = 60.0
 BOOTS = 3  # a successor may take so many times as long as this process took, for it boots beside one that works
