@@ -24,9 +24,12 @@ from leakguard.records import Site
 
 # What is kept must be this near to what is lost, as a share of it; a call that keeps a result besides keeps more.
 _LEAST, _MOST = 0.7, 1.5
+# The function around a line must keep at least this share of what is lost, or another of its lines gives it back.
+_LEAST_OF_FUNCTION = 0.3
 _MOST_DEPTH = 200
 
 Level = Callable[[], int]
+Key = typing.TypeVar("Key", bound=typing.Hashable)
 
 
 @dataclass(slots=True)
@@ -39,11 +42,15 @@ class Entry:
 
 @dataclass(slots=True)
 class Ledger:
-    """What was seen in some calls: functions of C by name, with their extension, and lines by file, line and function."""
+    """What was seen in some calls: functions of C by name, with their extension, and lines by file, line and function.
+
+    ``around`` are the functions that the lines lie in, from call to return, by file and function.
+    """
 
     functions: dict[str, Entry] = field(default_factory=dict)
     extensions: dict[str, Extension | None] = field(default_factory=dict)
     lines: dict[tuple[str, int, str], Entry] = field(default_factory=dict)
+    around: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def function(self, lost: float) -> str | None:
         """Return the function of an extension that kept about ``lost`` in all: the nearest, innermost first."""
@@ -59,12 +66,24 @@ class Ledger:
         fitting = [
             (origin(file) != "own", abs(entry.kept - lost), file, line, function)
             for (file, line, function), entry in self.lines.items()
-            if _about(entry.kept, lost)
+            if _about(entry.kept, lost) and self._keeps(file, function, lost)
         ]
         if not fitting:
             return None
         _, _, file, line, function = min(fitting)
         return site(file, line, function)
+
+    def _keeps(self, file: str, function: str, lost: float) -> bool:
+        whole = self.around.get((file, function))
+        return whole is None or whole.kept >= _LEAST_OF_FUNCTION * lost
+
+
+def _write(entries: dict[Key, Entry], key: Key, kept: int) -> None:
+    entry = entries.get(key)
+    if entry is None:
+        entry = entries[key] = Entry()
+    entry.runs += 1
+    entry.kept += kept
 
 
 def _about(kept: float, lost: float) -> bool:
@@ -89,11 +108,7 @@ def functions(level: Level, ledger: Ledger) -> Iterator[None]:
     def end(function: object) -> None:
         if stack and stack[-1][0] == _name(function):
             name, before = stack.pop()
-            entry = ledger.functions.get(name)
-            if entry is None:
-                entry = ledger.functions[name] = Entry()
-            entry.runs += 1
-            entry.kept += level() - before
+            _write(ledger.functions, name, level() - before)
 
     if sys.version_info >= (3, 12) and _free_tool() is not None:
         with _monitored(begin, end):
@@ -186,25 +201,25 @@ def lines(level: Level, ledger: Ledger) -> Iterator[None]:
     In this thread and on this Python's one place for a tracer: a debugger that uses it gets it back after the block.
     """
     running: dict[int, tuple[int, int]] = {}
+    called: dict[int, int] = {}
 
     def trace(frame: types.FrameType, event: str, _argument: object) -> typing.Any:
         code = frame.f_code
         if event == "call":
             if origin(code.co_filename) not in {"own", "package"}:
                 return None
-            running[id(frame)] = (frame.f_lineno, level())
+            called[id(frame)] = level()
+            running[id(frame)] = (frame.f_lineno, called[id(frame)])
             return trace
         now = level()
         seen = running.get(id(frame))
         if seen is not None:
-            key = code.co_filename, seen[0], code.co_qualname
-            entry = ledger.lines.get(key)
-            if entry is None:
-                entry = ledger.lines[key] = Entry()
-            entry.runs += 1
-            entry.kept += now - seen[1]
+            _write(ledger.lines, (code.co_filename, seen[0], code.co_qualname), now - seen[1])
         if event == "return":
             running.pop(id(frame), None)
+            began = called.pop(id(frame), None)
+            if began is not None:
+                _write(ledger.around, (code.co_filename, code.co_qualname), now - began)
         else:
             running[id(frame)] = (frame.f_lineno, level())
         return trace
