@@ -50,8 +50,7 @@ class Amount:
         return format_size(self.size) if self.size is not None else f"{(self.share or 0) * 100:g}%"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(typing.NamedTuple):
     """One option: how to read it, its default (as a user would write it) and its help."""
 
     name: str

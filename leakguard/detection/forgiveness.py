@@ -12,16 +12,15 @@ import fnmatch
 import functools
 import re
 import sys
+import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from leakguard.records import Finding
 
 VersionOf = Callable[[str], str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownLeak:
+class KnownLeak(typing.NamedTuple):
     """A leak in someone else's code. Empty patterns match anything; at least one pattern is set.
 
     ``versions`` is a range such as ``>=3.8.12,<3.9.1`` of ``package`` (``python`` is the interpreter); empty: every version.

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from leakguard.detection.drift import lasting, without_steps
 from leakguard.detection.regression import Fit, centred, dot, fit_slope, median
@@ -47,8 +46,7 @@ class Point(typing.NamedTuple):
     traffic: float
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
+class Floor(typing.NamedTuple):
     """What is too small to speak of: growth per request, in all, and per window (which leakguard's own records may cause)."""
 
     per_request: float
@@ -61,8 +59,7 @@ class Floor:
         return Floor(max(self.per_request, own), self.total)
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(typing.NamedTuple):
     """A level that grows: how sure, how fast, by how much, over how many requests and windows.
 
     ``parts`` are the slopes of the three thirds, ``later`` the slope of the disjoint windows after them, when they agreed.

@@ -6,15 +6,14 @@ Sizes are tiny (at most some hundred points, a dozen columns), so that no numeri
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import mul
 
 Vector = Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(typing.NamedTuple):
     """A slope, its z score, and how much one unit of the nuisance adds. ``error`` is the sum of squared residuals."""
 
     slope: float

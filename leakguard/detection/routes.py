@@ -10,8 +10,8 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from leakguard.detection import words
@@ -30,8 +30,7 @@ _WHOLE = 0.015
 _EXACT = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(typing.NamedTuple):
     """What is counted: requests of a route, or only its failed ones; ``route`` is ``None`` for all requests."""
 
     route: str | None
@@ -46,8 +45,7 @@ class Cause:
 EVERY = Cause(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(typing.NamedTuple):
     """The answer: one cause and its rate, or none and the ``rivals`` that cannot be told apart.
 
     ``cause`` is ``EVERY`` when the growth follows all requests, whatever their route. ``also`` is a second route that leaves as

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from leakguard.detection import words
@@ -18,8 +18,7 @@ SMALL_OBJECT = 512
 """Bytes: larger requests of Python's allocator go to malloc, and count as C heap beside their one block."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vital:
+class Vital(typing.NamedTuple):
     """One level: how it is called, its unit, its floor, and how to read it off a window."""
 
     key: str

@@ -7,6 +7,7 @@ then; a suspicion that a second, disjoint window confirms; then one burst of tra
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import math
 import os
@@ -16,9 +17,7 @@ from collections.abc import Callable, Sequence
 
 from leakguard.config import Config, Level
 from leakguard.detection.attribution import accounts_for
-from leakguard.detection.finding import compose
 from leakguard.detection.footprint import slim, slim_census
-from leakguard.detection.forgiveness import Forgiveness
 from leakguard.detection.judge import judge
 from leakguard.detection.suspicion import History, Suspicion
 from leakguard.guard.blame import Blame
@@ -31,6 +30,7 @@ from leakguard.observer import Burst, Observer, Question, prepare
 from leakguard.records import Census, Explanation, Failure, Finding, Kind, Status, Window
 
 if typing.TYPE_CHECKING:
+    from leakguard.detection.forgiveness import Forgiveness
     from leakguard.probes.requests import RequestTable
 
 MAX_WINDOWS = 360  # an hour at the default interval: what judging looks back on
@@ -85,7 +85,6 @@ class Inquiry:
         self.observer = observer
         self.burst = Burst()
         self._requests = requests
-        self._forgiveness = Forgiveness(config.ignore)
         self._asked: tuple[Suspicion, ...] = ()
         self._burst_for: tuple[Suspicion, ...] = ()
         self._burst_began = 0.0
@@ -320,8 +319,16 @@ class Inquiry:
             if explanation is not None and explanation.bytes_each is not None
         }
 
+    @functools.cached_property
+    def _forgiveness(self) -> Forgiveness:
+        from leakguard.detection.forgiveness import Forgiveness
+
+        return Forgiveness(self.config.ignore)
+
     def _compose_all(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
         current: dict[str, Finding] = {}
+        if self.suspicions:
+            from leakguard.detection.finding import compose  # most workers never suspect anything
         for suspicion in self.suspicions:
             # A worker that leaves tells what is sure, though without the name that a look would have given it.
             sure = leaving and suspicion.status is Status.CONFIRMED

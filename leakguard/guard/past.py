@@ -13,7 +13,7 @@ from collections import deque
 from leakguard.detection.footprint import weight
 
 LARGER = 1.25  # a record so much heavier than the first has the ballast made anew, once, to its own weight
-BLOCK = 31  # payload of one block of ballast: with its header 64 bytes, as large as most of what a record is made of
+BLOCK = 15  # payload of one block of ballast: with its header 48 bytes, as large as most of what a record is made of
 
 _Record = typing.TypeVar("_Record")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from leakguard.detection.finding import OUTSIDE
 from leakguard.records import Finding, Status
 
 MAX_FINDINGS = 100
@@ -61,4 +60,6 @@ class Told:
 
 
 def _has_holder(finding: Finding) -> bool:
+    from leakguard.detection.finding import OUTSIDE  # there is a finding now; most workers never have one
+
     return finding.holder is not None and finding.holder != OUTSIDE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import tracemalloc
 
 
 class _Allocator(ctypes.Structure):
@@ -38,6 +37,8 @@ class Burst:
 
     def start(self, frames: int = 8) -> bool:
         """Begin; ``False`` when somebody else traces already, for a second tracer would take the first one's place."""
+        import tracemalloc  # most workers never trace
+
         self.why = None
         if tracemalloc.is_tracing():
             self.why = "no burst: tracemalloc is already on, and not by leakguard"
@@ -54,6 +55,8 @@ class Burst:
     def stop(self) -> None:
         """End the burst and forget its traces, unless the host ended it already."""
         if self.active:
+            import tracemalloc
+
             self.active = False
             tracemalloc.stop()
             _untraced.clear()

@@ -8,8 +8,9 @@ import heapq
 import json
 import sys
 import time
+import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from leakguard import records
 from leakguard.observer import burst, naming, story
@@ -30,8 +31,7 @@ _OURS_DEEPEST = 6
 _OURS_MOST = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Commission:
+class Commission(typing.NamedTuple):
     """What one census is to do: the requests handled so far, the lengths of the look before, and what is leakguard's own."""
 
     requests: int

@@ -18,9 +18,9 @@ import signal
 import struct
 import sys
 import time
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from leakguard.observer import seal
 
@@ -45,8 +45,7 @@ _LENGTH = struct.Struct("=Q")
 _LARGEST_ANSWER = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(typing.NamedTuple):
     """What a copy said: its sections, or why there are none."""
 
     sections: tuple[bytes, ...] = ()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+import typing
 from collections.abc import Callable, Collection, Sequence
 
 from leakguard.observer import census, forked
 from leakguard.observer.containers import Lengths
 from leakguard.observer.question import Question
-from leakguard.observer.sliced import SlicedCensus
 from leakguard.records import Census, Explanation
+
+if typing.TYPE_CHECKING:
+    from leakguard.observer.sliced import SlicedCensus
 
 Result = Census | tuple[Explanation | None, ...]
 
@@ -91,6 +94,8 @@ class Observer:
             return self._fork(lambda: census.take(commission), questions=0)
         if self.busy or time.monotonic() < self._not_before:
             return False
+        from leakguard.observer.sliced import SlicedCensus  # only where nothing can be forked
+
         self._slices = SlicedCensus(commission)
         self._begin(questions=0)
         return True

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import os
 import re
+import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 _UNLIMITED = 1 << 60
 """Version 1 says "no limit" as the largest count of pages: 9223372036854771712, or less with larger pages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(typing.NamedTuple):
     """The smallest memory limit of this process.
 
     ``size`` is in bytes, ``None`` when nothing could be read. ``source`` names the file or rule that sets it. ``available``
@@ -52,8 +51,7 @@ def _size(limit: Limit) -> int:
     return _UNLIMITED if limit.size is None else limit.size
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
+class _Version(typing.NamedTuple):
     """How one version of control groups spells its files."""
 
     name: str
@@ -66,8 +64,7 @@ _VERSION_1 = _Version("cgroup v1", ("memory.limit_in_bytes",), "memory.usage_in_
 _VERSION_2 = _Version("cgroup v2", ("memory.max", "memory.high"), "memory.current", "inactive_file")
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
+class _Mount(typing.NamedTuple):
     """One mounted hierarchy: where it is mounted and which of its groups appears there."""
 
     version: _Version

@@ -7,7 +7,7 @@ lifetime, a cool-down between recycles of one server, a daily cap, and relief be
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import typing
 
 from leakguard.units import format_duration, format_size
 
@@ -30,8 +30,7 @@ class Step(enum.StrEnum):
     REFUSE = "refuse"  # the ceiling makes no sense for this worker
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(typing.NamedTuple):
     """What to do now and why; ``rule`` names the rule that decided, so that each is told once."""
 
     step: Step
@@ -39,8 +38,7 @@ class Decision:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(typing.NamedTuple):
     """All that the decision depends on. Sizes in bytes, times in seconds.
 
     ``above`` and ``above_hard`` count the latest readings in a row at or over the marks; ``since_relief`` and

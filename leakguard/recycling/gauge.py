@@ -10,8 +10,8 @@ peak (``ru_maxrss``) never falls and would recycle a worker for its past.
 from __future__ import annotations
 
 import time
+import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from leakguard.config import Config
 from leakguard.probes.limits import Limit
@@ -19,8 +19,7 @@ from leakguard.probes.limits import Limit
 SHARED_FOR = 5.0  # seconds that a reading of the shared part is used: pages become private as they are written to
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(typing.NamedTuple):
     """The ceilings in bytes."""
 
     soft: int

@@ -15,7 +15,6 @@ import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from leakguard.recycling.term import unwrapped
@@ -42,8 +41,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(typing.NamedTuple):
     """The server that runs this process.
 
     Attributes:

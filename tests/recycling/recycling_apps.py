@@ -4,7 +4,6 @@ What happened is written to the file named by RECYCLING_LOG, one JSON object a l
 """
 
 import asyncio
-import dataclasses
 import json
 import os
 import threading
@@ -36,7 +35,7 @@ def limit():
     """Return the machine's limit, or as little free memory as a test wants."""
     found = find_limit()
     available = os.environ.get("RECYCLING_AVAILABLE")
-    return found if available is None else dataclasses.replace(found, available=int(available))
+    return found if available is None else found._replace(available=int(available))
 
 
 class Watch:

@@ -1,7 +1,5 @@
 """When a worker is relieved, replaced, or left alone."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,13 +51,13 @@ def test_a_worker_over_the_ceiling_is_replaced():
 )
 def test_each_rule_alone_decides(change, step, rule):
     """Every rule that keeps recycling from looping holds on its own."""
-    decision = decide(dataclasses.replace(DUE, **change))
+    decision = decide(DUE._replace(**change))
     assert (decision.step, decision.rule) == (step, rule)
 
 
 def test_a_ceiling_below_a_fresh_worker_is_refused_with_the_figure():
     """A ceiling that a fresh worker already passes is refused, and the note says what it must be."""
-    decision = decide(dataclasses.replace(DUE, soft=200 * MIB, hard=240 * MIB, above=0))
+    decision = decide(DUE._replace(soft=200 * MIB, hard=240 * MIB, above=0))
     assert decision.step is Step.REFUSE
     assert "250 MiB" in decision.reason
     assert "set it to 275 MiB or more" in decision.reason
