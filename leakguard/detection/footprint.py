@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from leakguard.detection.population import FEWEST_OBJECTS
@@ -20,14 +21,22 @@ _NO_PAUSES, _FULL = Pauses(), Pauses(full=1)
 
 def slim(window: Window) -> Window:
     """Return what judging needs of a window: without latency sketches, the load of the loop, and most of the pauses."""
-    routes = tuple(_slim_route(route) for route in window.routes)
+    routes = tuple(map(_slim_route, window.routes))
     pauses = _FULL if window.pauses.full else _NO_PAUSES
     return dataclasses.replace(window, routes=routes, pauses=pauses, loop=None)
 
 
 def _slim_route(route: RouteCount) -> RouteCount:
     failures = route.retained_by_failure or _NO_FAILURES
-    return dataclasses.replace(route, route=sys.intern(route.route), sketch=_NO_SKETCH, retained_by_failure=failures)
+    return RouteCount(
+        route=sys.intern(route.route),
+        count=route.count,
+        errors=route.errors,
+        sketch=_NO_SKETCH,
+        retained=route.retained,
+        gc_debt=route.gc_debt,
+        retained_by_failure=failures,
+    )
 
 
 def slim_census(census: Census) -> Census:
@@ -51,6 +60,6 @@ def weight(record: object) -> int:
         return 2 + sum(weight(value) for value in record.values())
     if isinstance(record, tuple):
         return 1 + sum(weight(item) for item in record) if record else 0
-    if dataclasses.is_dataclass(record):
-        return 1 + sum(weight(getattr(record, field.name)) for field in dataclasses.fields(record))
-    return 1
+    # What ``dataclasses.fields`` looks through at each call, and this is called for every record of every window.
+    names: Iterable[str] = getattr(record, "__dataclass_fields__", ())
+    return 1 + sum(weight(getattr(record, name)) for name in names)

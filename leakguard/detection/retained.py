@@ -73,12 +73,17 @@ class _Steps:
 
 def find_retained(windows: Sequence[Window]) -> list[Suspicion]:
     """Return the routes whose requests stay in memory, and those whose requests only the cyclic collector frees."""
+    # Most routes never keep a request: to follow them all would be most of what a judgement costs.
+    worth = {route.route for window in windows for route in window.routes if route.retained or route.gc_debt}
     routes: dict[str, _Steps] = {}
-    for window in windows:
-        for route in window.routes:
-            routes.setdefault(route.route, _Steps()).add(route, window.requests)
+    for window in windows if worth else ():
+        seen = {route.route: route for route in window.routes if route.route in worth}
+        for name, route in seen.items():
+            if name not in routes:
+                routes[name] = _Steps()
+            routes[name].add(route, window.requests)
         # A route that a window leaves out had no requests in it and keeps none.
-        for name in routes.keys() - {route.route for route in window.routes}:
+        for name in routes.keys() - seen.keys():
             routes[name].add(RouteCount(name), window.requests)
     beyond = _beyond_connections(windows, routes)
     found = []

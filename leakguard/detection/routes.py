@@ -8,10 +8,12 @@ instead of one of them.
 from __future__ import annotations
 
 import bisect
+import collections
+import functools
 import itertools
 import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from leakguard.detection import words
@@ -74,39 +76,47 @@ class Attribution(typing.NamedTuple):
 
 
 class Counts:
-    """Cumulative requests of each cause over the windows of one worker, to be asked at any number of requests handled."""
+    """Cumulative requests of each cause over the windows of one worker, to be asked at any number of requests handled.
+
+    Worked out when first asked: while nothing grows nobody asks, and a hundred routes take milliseconds.
+    """
 
     def __init__(self, windows: Sequence[Window]) -> None:
-        self.requests: list[int] = []
-        self.columns: dict[Cause, list[float]] = {}
-        totals: dict[Cause, float] = {}
-        steps: list[dict[Cause, float]] = []
-        for window in windows:
-            if self.requests and window.requests <= self.requests[-1]:
-                continue
-            step: dict[Cause, float] = {}
-            for route in window.routes:
-                if route.count > 0:
-                    cause = Cause(route.route)
-                    step[cause] = step.get(cause, 0) + route.count
-                    totals[cause] = totals.get(cause, 0) + route.count
-                    if route.errors > 0:
-                        failed = Cause(route.route, failed=True)
-                        step[failed] = step.get(failed, 0) + route.errors
-                        totals[failed] = totals.get(failed, 0) + route.errors
-            self.requests.append(window.requests)
-            steps.append(step)
-        busiest = sorted((c for c in totals if not c.failed), key=lambda c: -totals[c])[:MOST_ROUTES]
+        self._windows = windows
+
+    @functools.cached_property
+    def _rising(self) -> list[Window]:
+        """The windows in which requests were handled."""
+        rising: list[Window] = []
+        for window in self._windows:
+            if not rising or window.requests > rising[-1].requests:
+                rising.append(window)
+        return rising
+
+    @functools.cached_property
+    def requests(self) -> list[int]:
+        """How many requests the worker had handled at the end of each window."""
+        return [window.requests for window in self._rising]
+
+    @functools.cached_property
+    def columns(self) -> dict[Cause, list[float]]:
+        """How many of them were of each cause."""
+        rows = [{route.route: route for route in window.routes if route.count > 0} for window in self._rising]
+        totals: collections.Counter[str] = collections.Counter()
+        failures: collections.Counter[str] = collections.Counter()
+        for row in rows:
+            for name, route in row.items():
+                totals[name] += route.count
+                if route.errors > 0:
+                    failures[name] += route.errors
+        busiest = [name for name, _ in totals.most_common(MOST_ROUTES)]
+        columns = {Cause(name): _running(row[name].count if name in row else 0 for row in rows) for name in busiest}
         # Where nearly all requests of a route fail, "failed" says nothing more than the route.
-        failing = [
-            Cause(c.route, failed=True) for c in busiest if totals.get(Cause(c.route, failed=True), 0) < 0.9 * totals[c]
-        ]
-        for cause in [*busiest, *(f for f in failing if f in totals)]:
-            total, column = 0.0, []
-            for step in steps:
-                total += step.get(cause, 0)
-                column.append(total)
-            self.columns[cause] = column
+        for name in busiest:
+            if 0 < failures[name] < 0.9 * totals[name]:
+                errors = (max(row[name].errors, 0) if name in row else 0 for row in rows)
+                columns[Cause(name, failed=True)] = _running(errors)
+        return columns
 
     def at(self, cause: Cause, requests: float) -> float:
         """Return how many requests of ``cause`` there were when the worker had handled ``requests``, by interpolation."""
@@ -120,6 +130,10 @@ class Counts:
             return column[i]
         share = (requests - self.requests[i - 1]) / (self.requests[i] - self.requests[i - 1])
         return column[i - 1] + share * (column[i] - column[i - 1])
+
+
+def _running(counts: Iterable[int]) -> list[float]:
+    return list(map(float, itertools.accumulate(counts)))
 
 
 def attribute_lengths(points: Sequence[tuple[int, int]], counts: Counts) -> Attribution:

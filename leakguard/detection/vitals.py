@@ -60,39 +60,45 @@ TASKS = Vital("tasks", "asyncio tasks", "tasks", Kind.TASKS, Floor(0.002, 20), _
 
 def points(windows: Sequence[Window], vital: Vital) -> list[Point]:
     """Return the warm windows as points; those without requests, and those where the level is unknown, are left out."""
-    out, swept = [], []
+    requests: list[int] = []
+    levels: list[float] = []
+    traffic: list[float] = []
+    swept: list[bool] = []
     for before, window in pairwise(windows):
         level, done = vital.level(window), window.requests - before.requests
         if level is None or not window.warm or done <= 0:
             continue
         elapsed = window.closed - before.closed
-        out.append(Point(window.requests, level, done / elapsed if elapsed > 0 else 0.0))
+        requests.append(window.requests)
+        levels.append(level)
+        traffic.append(done / elapsed if elapsed > 0 else 0.0)
         swept.append(window.pauses.full > 0)
     if vital is BLOCKS or vital is HEAP:
-        out = _without_garbage(out, swept)
-    return [point._replace(traffic=_around(out, i)) for i, point in enumerate(out)]
+        levels = _without_garbage(requests, levels, swept)
+    around = [_around(traffic, i) for i in range(len(traffic))]
+    return list(map(Point, requests, levels, around))
 
 
-def _without_garbage(points: list[Point], swept: Sequence[bool]) -> list[Point]:
-    """Return the points without what a full collection freed, which had piled up evenly since the one before it."""
-    levels = [point.level for point in points]
+def _without_garbage(requests: Sequence[int], levels: Sequence[float], swept: Sequence[bool]) -> list[float]:
+    """Return the levels without what a full collection freed, which had piled up evenly since the one before it."""
+    out = list(levels)
     least = _LEAST_GARBAGE * (max(levels) - min(levels)) if levels else 0.0
     start = 0
-    for end in range(1, len(points)):
+    for end in range(1, len(levels)):
         if not swept[end]:
             continue
-        freed, handled = points[end - 1].level - points[end].level, points[end - 1].requests - points[start].requests
+        freed, handled = levels[end - 1] - levels[end], requests[end - 1] - requests[start]
         if freed > least and handled > 0:
             for i in range(start, end):
-                levels[i] -= freed * (points[i].requests - points[start].requests) / handled
+                out[i] -= freed * (requests[i] - requests[start]) / handled
         start = end
-    return [point._replace(level=level) for point, level in zip(points, levels, strict=True)]
+    return out
 
 
-def _around(points: Sequence[Point], i: int) -> float:
-    """Return the traffic around a point: that of a single window is blurred by the chance in which requests come."""
-    near = points[max(i - 2, 0) : i + 3]
-    return sum(point.traffic for point in near) / len(near)
+def _around(traffic: Sequence[float], i: int) -> float:
+    """Return the traffic around a window: that of a single one is blurred by the chance in which requests come."""
+    near = traffic[max(i - 2, 0) : i + 3]
+    return sum(near) / len(near)
 
 
 def measure(windows: Sequence[Window], vital: Vital) -> Growth | None:
