@@ -2,7 +2,8 @@
 
 Between two tests the heap is frozen, so that what a test leaves behind can be told from what was there; that costs tens of
 microseconds per test. A suspicion is what is more after the test's function-scope fixtures were torn down. It must recur when
-the test is repeated whole: what is only set up once (a cache, a lazy import, a pool) does not.
+the test is repeated whole: what is only set up once (a cache, a lazy import, a pool) does not. Whatever only a suspicion needs
+is imported with the first that recurs, for most suites have none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pytest
 from leakguard.errors import LeakGuardError
 from leakguard.pytest_plugin import options, outcome
 from leakguard.pytest_plugin.marker import NAME, USUAL_KINDS
-from leakguard.pytest_plugin.whole import Whole
+from leakguard.pytest_plugin.replaced import Replaced
 from leakguard.testing import quiet, resources
 from leakguard.testing.freezing import FREEZER
 from leakguard.testing.survivors import survivors
@@ -46,6 +47,7 @@ _ENDINGS = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception
 
 if typing.TYPE_CHECKING:
     from leakguard.pytest_plugin.tasks import Leftover
+    from leakguard.pytest_plugin.whole import Whole
     from leakguard.testing.checker import Judged
 
 try:
@@ -66,7 +68,7 @@ class Counts:
 
     @staticmethod
     def now() -> Counts:
-        """Return the present; some 40 microseconds."""
+        """Return the present; some 15 microseconds."""
         return Counts(
             threading.active_count(),
             resources.open_descriptors(),
@@ -90,16 +92,19 @@ class Idle:
         self._config = config
         self._kinds = frozenset(options.usual(config).get("kinds", USUAL_KINDS))
         self._before: Counts | None = None
+        self._after: Counts | None = None
+        self._handed_on: Counts | None = None  # to the next test, where nothing comes between
         self._passed = False
         self._leftover: Leftover | None = None
         self._seconds = 0.0
         self._frozen_since = self._frozen_tests = 0
         self._born: dict[str, int] = {}
+        self._replaced = Replaced()
         FILES.__enter__()
 
     def pytest_sessionstart(self) -> None:
         """Freeze what the start of the session made, unless the application freezes itself."""
-        FREEZER.begin()
+        FREEZER.begin(collect=False)
 
     def pytest_sessionfinish(self) -> None:
         """Give everything back."""
@@ -112,7 +117,9 @@ class Idle:
         began = time.perf_counter()
         self._passed, self._leftover = False, None
         self._freeze()
-        self._before = Counts.now()
+        self._replaced.begin()
+        self._before = self._handed_on or Counts.now()
+        self._handed_on = None
         self._seconds = time.perf_counter() - began
         return (yield)
 
@@ -143,7 +150,9 @@ class Idle:
         return report
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """Tear the test's own fixtures down, judge what is left, then let pytest tear down the rest."""
         failure: BaseException | None = None
         message: str | None = None
@@ -154,6 +163,8 @@ class Idle:
             failure = error
         if failure is None and self._passed and not _judged_already(item):
             message = self._judge(item)
+            if nextitem is None or nextitem.parent is not item.parent:
+                self._handed_on = None  # a fixture of wider scope may end now: what it gives back would hide a leak
         result = yield
         if failure is not None:
             raise failure
@@ -168,8 +179,8 @@ class Idle:
         self._frozen_tests += 1
         if self._frozen_since > _LET_GO or self._frozen_tests > _LET_GO_TESTS:
             self._frozen_since = self._frozen_tests = 0
-            with FREEZER.lifted():
-                quiet.collect()
+            FREEZER.let_go()
+            self._handed_on = None
         else:
             gc.freeze()
 
@@ -177,8 +188,11 @@ class Idle:
         began = time.perf_counter()
         _forget(item)
         suspected = self._suspicions(item, self._before, _LARGE)
+        if self._born:
+            self._replaced.remember()
         self._seconds += time.perf_counter() - began
         if not suspected:
+            self._handed_on = self._after
             return None
         try:
             judged = self._repeat(item)
@@ -197,7 +211,8 @@ class Idle:
         return message
 
     def _suspicions(self, item: pytest.Item, before: Counts | None, large: int) -> set[str]:
-        """Return what is more than before, and which classes have objects that were not there."""
+        """Return what is more than before, and of which classes objects were born that replace no older ones."""
+        self._born, self._after = {}, None
         if before is None:
             return set()
         gc.collect()
@@ -209,6 +224,7 @@ class Idle:
             more = after.more_than(before)
             if not more:
                 break
+        self._after = after
         suspected = {name for name in more if name in self._kinds}
         if self._leftover is not None and self._leftover.sites and "tasks" in self._kinds:
             suspected.add("tasks")
@@ -227,19 +243,21 @@ class Idle:
         self._born = {f"request {name}": count for name, count in born.requests.items()}
         self._born |= {f"object {name}": count for name, count in born.objects.items()}
         self._frozen_since += sum(self._born.values())
-        return set(self._born)
+        return {label for label, count in self._born.items() if count > self._replaced.gone(label.partition(" ")[2])}
 
     def _repeat(self, item: pytest.Item) -> Judged | None:
         """Repeat the test whole: a few times to see whether the suspicion recurs, then as the rate law wants it."""
-        from leakguard.testing.checker import check
-        from leakguard.testing.fixture import joined
-
         if not isinstance(item, pytest.Function) or _examples(item):
             raise LeakGuardError("only a test function, and no hypothesis test, can be repeated as it was")
+        from leakguard.pytest_plugin.whole import Whole
+
         whole = Whole(item)
         took = self._screen(item, whole)
         if took is None:
             return None
+        from leakguard.testing.checker import check
+        from leakguard.testing.fixture import joined
+
         usual = options.usual(self._config)
         wanted = joined({"n": USUAL_N, **usual}, {})
         calls = int(options.budget(self._config) / (took * _CALLS)) if took else wanted.n
@@ -262,6 +280,7 @@ class Idle:
         took = 0.0
         with quiet.silence():
             self._freeze()
+            self._replaced.begin()
             for screen in range(SCREENS):
                 before, self._leftover = Counts.now(), self._leftover and type(self._leftover)()
                 began = time.perf_counter()
@@ -272,6 +291,7 @@ class Idle:
                 more = {name for name in now if name not in born or born[name] > alive.get(name, 0)}
                 recurring, alive = (more if screen == 0 else recurring & more), dict(born)
                 if not recurring:
+                    self._replaced.remember()
                     return None
         return took
 

@@ -7,13 +7,10 @@ import functools
 import typing
 from collections.abc import Awaitable, Callable
 
-from leakguard.detection.finding import compose
-from leakguard.probes.tasks import where_task
-from leakguard.records import Kind, Site
-from leakguard.testing.checker import Judged
-from leakguard.testing.demand import Demand
-from leakguard.testing.measuring import Measurement
-from leakguard.testing.scene import Left
+if typing.TYPE_CHECKING:
+    from leakguard.records import Site
+    from leakguard.testing.checker import Judged
+    from leakguard.testing.demand import Demand
 
 _PAUSES = (0.0, 0.0, 0.0, 0.001, 0.01, 0.05)
 
@@ -41,7 +38,10 @@ class Leftover:
                 if not left:
                     break
                 await asyncio.sleep(pause)
-            self.sites = [where_task(task) for task in left]
+            if left:  # else nothing is imported: every asynchronous test comes by here
+                from leakguard.probes.tasks import where_task
+
+                self.sites = [where_task(task) for task in left]
 
         return watched
 
@@ -49,6 +49,12 @@ class Leftover:
         """Return the finding that the tasks make, which every repetition left; ``None`` when this run left none."""
         if not self.sites:
             return None
+        from leakguard.detection.finding import compose
+        from leakguard.records import Kind
+        from leakguard.testing.checker import Judged
+        from leakguard.testing.measuring import Measurement
+        from leakguard.testing.scene import Left
+
         places = [site for site in self.sites if site is not None]
         left = Left("tasks", len(self.sites), "asyncio task", max(places, key=places.count) if places else None)
         finding = compose(left.suspicion(), None, {}, wanted.forgiveness)

@@ -23,14 +23,16 @@ class Freezer:
     def __init__(self) -> None:
         self.active = False
 
-    def begin(self) -> bool:
+    def begin(self, *, collect: bool = True) -> bool:
         """Collect and freeze; ``False``, and nothing done, where the application has frozen objects itself.
 
-        Asking costs a walk over all that is frozen, so it is asked only at the beginning.
+        Asking costs a walk over all that is frozen, so it is asked only at the beginning. Without ``collect`` garbage is
+        frozen too, until ``let_go``.
         """
         if not self.active and gc.get_freeze_count() > _INTERPRETER_FROZEN:
             return False
-        quiet.collect()
+        if collect:
+            quiet.collect()
         gc.freeze()
         self.active = True
         return True
@@ -38,6 +40,12 @@ class Freezer:
     def again(self) -> None:
         """Freeze what was born since, after a collection of just that."""
         quiet.collect()
+        gc.freeze()
+
+    def let_go(self) -> None:
+        """Free garbage that was frozen, in one collection of everything."""
+        gc.unfreeze()
+        gc.collect()
         gc.freeze()
 
     def end(self) -> None:

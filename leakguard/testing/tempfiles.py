@@ -10,13 +10,15 @@ from __future__ import annotations
 import collections
 import os
 import sys
+import typing
 from collections.abc import Iterator
 
-from leakguard.probes.code import own_first
-from leakguard.records import Site
+if typing.TYPE_CHECKING:
+    from leakguard.records import Site
 
 _EVENTS = frozenset({"tempfile.mkstemp", "tempfile.mkdtemp"})
 _DEEPEST = 64
+_MOST_FRESH = 100
 
 
 class TempFiles:
@@ -28,6 +30,9 @@ class TempFiles:
         self._users = 0
         self._hooked = False
         self._made: dict[str, Site | None] = {}
+        self._fresh: dict[
+            str, tuple[tuple[str, int, str], ...]
+        ] = {}  # nearly all are gone before anybody asks for the line
 
     def __enter__(self) -> TempFiles:
         """Begin to record; several may, and recording ends with the last of them."""
@@ -42,16 +47,20 @@ class TempFiles:
         self._users -= 1
         if not self._users:
             self._made.clear()
+            self._fresh.clear()
 
     def left(self) -> int:
         """Return how many still exist. Costs one system call for each that does; those that are gone are forgotten."""
         made = self._made
+        if self._fresh:
+            self._look_up()
         for path in [path for path in made if not os.path.lexists(path)]:
             made.pop(path, None)
         return len(made)
 
     def where(self) -> Site | None:
         """Return the line that made most of those that still exist; ``None`` when none does."""
+        self.left()
         counted = collections.Counter(site for site in self._made.values() if site is not None)
         return counted.most_common(1)[0][0] if counted else None
 
@@ -69,7 +78,21 @@ class TempFiles:
             return
         path = arguments[0]
         if isinstance(path, str | bytes):
-            self._made[os.fsdecode(path)] = own_first(_stack())
+            self._fresh[os.fsdecode(path)] = tuple(_stack())
+            if len(self._fresh) >= _MOST_FRESH:
+                self._look_up()
+
+    def _look_up(self) -> None:
+        """Find the lines that made the files that still exist; imports what it takes only then."""
+        while self._fresh:
+            try:
+                path, stack = self._fresh.popitem()
+            except KeyError:  # another thread took the last one
+                return
+            if os.path.lexists(path):
+                from leakguard.probes.code import own_first
+
+                self._made[path] = own_first(stack)
 
 
 FILES = TempFiles()
