@@ -21,6 +21,7 @@ from leakguard.records import Site
 
 # Elements that stand for all: the newest, for they were allocated while the burst was on.
 NEWEST = 20
+_MOST_IN_SET = 100_000  # elements of a set among which new ones are looked for: a microsecond or two each
 _MOST_FRAMES = 16
 _ALSO = 5
 # An element's surroundings are looked at for the types that leak with it, not for everything that it can reach.
@@ -48,7 +49,10 @@ class Element:
 
 
 def newest(container: object) -> list[Element]:
-    """Return the newest elements of a container. Dicts, lists and deques grow at their end; a set has none, so any will do."""
+    """Return the newest elements of a container. Dicts, lists and deques grow at their end.
+
+    A set has no end: of its elements those that a burst saw allocated, if there was one, else any.
+    """
     kind = container_kind(type(container))
     if kind is dict:
         pairs = dict.items(typing.cast("dict[object, object]", container))
@@ -63,8 +67,13 @@ def newest(container: object) -> list[Element]:
         ends = collections.deque.__reversed__(typing.cast("collections.deque[object]", container))
         return [Element(value, (value,)) for value in itertools.islice(ends, NEWEST)]
     if kind is set:
-        some = set.__iter__(typing.cast("set[object]", container))
-        return [Element(value, (value,)) for value in itertools.islice(some, NEWEST)]
+        whole_set = typing.cast("set[object]", container)
+        some: Iterable[object] = itertools.islice(
+            set.__iter__(whole_set), _MOST_IN_SET if tracemalloc.is_tracing() else 0
+        )
+        born = itertools.islice((value for value in some if traceback_of(value) is not None), NEWEST)
+        chosen = list(born) or list(itertools.islice(set.__iter__(whole_set), NEWEST))
+        return [Element(value, (value,)) for value in chosen]
     return []
 
 

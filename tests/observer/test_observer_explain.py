@@ -81,6 +81,18 @@ def test_allocation_site_is_the_hosts_line(game, burst):
     assert "str" in answer.also_types
 
 
+def test_allocation_site_of_a_sets_elements(game, burst):
+    """A set has no end where the newest would be: those that the burst saw allocated are found among thousands of others."""
+    for number in range(5000):
+        game.other(number)
+    assert burst.start(8), burst.why
+    for number in range(5000, 5030):
+        game.other(number)
+    (answer,) = explain(make_observer(), [Question("container", key=id(game.tuples))])
+    assert (answer.site.file, answer.site.function) == ("game.py", "other")
+    assert "tuples.add" in HOST.splitlines()[answer.site.line - 1]
+
+
 def test_without_a_burst_there_is_no_site(game):
     """Nothing is invented: without a burst the site is unknown."""
     for number in range(50):
