@@ -1,7 +1,8 @@
-"""The story's table: the longest, 99 %, 95 % and 50 % of the response times, requests, lost, restarts; one column a side."""
+"""The story's table: response times, the longest time without any answer, requests, lost, restarts; one column a side."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -17,9 +18,13 @@ _LABELS = {"max": "max", "p99": "99 %", "p95": "95 %", "p50": "50 %"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One side in figures. Times in milliseconds, over the requests that were answered; ``None`` when none was."""
+    """One side in figures. Times in milliseconds, over the requests that were answered; ``None`` when none was.
+
+    ``gap`` is the longest time in which no request was answered: with one worker, nobody served for as long.
+    """
 
     times: dict[str, float | None]
+    gap: float | None
     requests: int
     answered: int
     errors: int
@@ -60,6 +65,7 @@ class Comparison:
                 (name, _figure(getattr(self.without, name)), _figure(getattr(self.guarded, name)))
                 for name in ("requests", "lost", "restarts")
             ),
+            ("longest gap", _milliseconds(self.without.gap), _milliseconds(self.guarded.gap)),
             ("largest worker", format_size(self.without.peak), format_size(self.guarded.peak)),
             ("all at one time", format_size(self.without.together), format_size(self.guarded.together)),
         ]
@@ -78,6 +84,7 @@ def column(side: Side) -> Column:
     latencies = sorted(outcome.latency * 1000 for outcome in answered)
     return Column(
         times={name: _quantile(latencies, q) for name, q in QUANTILES},
+        gap=_gap(sorted(outcome.planned.at + outcome.latency for outcome in answered)),
         requests=len(side.outcomes),
         answered=len(answered),
         errors=fates[Fate.STATUS],
@@ -96,9 +103,15 @@ def _quantile(ordered: Sequence[float], q: float) -> float | None:
     return round(ordered[max(math.ceil(len(ordered) * q), 1) - 1], 2) if ordered else None
 
 
+def _gap(answered: Sequence[float]) -> float | None:
+    """Return the longest time between two answers in milliseconds, from their moments in ascending order."""
+    return max((round((after - before) * 1000, 2) for before, after in itertools.pairwise(answered)), default=None)
+
+
 def _as_dict(column: Column) -> dict[str, object]:
     return {
         "latency": {f"{name}_ms": value for name, value in column.times.items()},
+        "longest_gap_ms": column.gap,
         "requests": column.requests,
         "answered": column.answered,
         "errors": column.errors,
@@ -113,7 +126,10 @@ def _as_dict(column: Column) -> dict[str, object]:
 
 
 def _time(column: Column, name: str) -> str:
-    value = column.times[name]
+    return _milliseconds(column.times[name])
+
+
+def _milliseconds(value: float | None) -> str:
     return "–" if value is None else f"{_figure(value)} ms" if value >= 10 else f"{value:.1f} ms"
 
 

@@ -47,6 +47,12 @@ def test_a_500_is_an_answer() -> None:
     assert (column(broken).lost, column(broken).errors, column(broken).answered) == (0, 1, 1)
 
 
+def test_the_gap_is_the_longest_time_without_an_answer() -> None:
+    """Between two answers that came two seconds apart nobody served for two seconds, whatever each of them took."""
+    outcomes = tuple(Outcome(Fate.OK, 0.1, Planned(at, "GET", "/"), 200) for at in (0.0, 2.0, 2.5))
+    assert column(Side("x", outcomes, 0, 0, MIB, MIB, MIB)).gap == 2000.0
+
+
 def test_a_side_without_answers_has_no_times() -> None:
     """What cannot be known is null in JSON and a dash in the table."""
     figures = column(side([], [Fate.REFUSED]))
@@ -72,6 +78,7 @@ def test_the_whole_table() -> None:
   requests                       4                 3
   lost                           2                 0
   restarts                       3                 4
+  longest gap             1 488 ms             83 ms
   largest worker          80.0 MiB          80.0 MiB
   all at one time         90.0 MiB          90.0 MiB
   lost without: 1 reset on fresh, 1 cut"""
