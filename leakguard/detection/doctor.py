@@ -165,7 +165,7 @@ def _too_little(
     if recycles:
         evidence.append(f"{words.plural(len(recycles), 'recycle')} so far")
     left = seconds_to(mark, max(workers, key=lambda worker: worker[-1].closed))
-    if left is not None:
+    if left:
         evidence.append(f"at the present growth the {which} is reached in {format_duration(left)}")
     grows = any(f.status is Status.CONFIRMED and f.kind in _HELD | {Kind.NATIVE} for f in findings)
     if start >= TIGHT * mark:
