@@ -48,8 +48,8 @@ def run(scale: Scale) -> Table:
             _routes((10, 100) if quick else (10, 100, 1000, 10_000)),
         ),
         "one census answered, by tracked objects": ("ms", _heaps(scale)),
-        "`report`, by workers (a day)": ("ms", _workers((1, 2) if quick else (1, 4, 16, 64))),
-        "`report`, by days (eight workers)": ("ms", _days((1 / 24, 2 / 24) if quick else (1 / 24, 1, 7, 30))),
+        "`report`, by workers (three hours of each)": ("ms", _workers((1, 2) if quick else (1, 4, 16, 64))),
+        "`report`, by hours (of one worker)": ("ms", _days((1 / 24, 2 / 24) if quick else (1 / 24, 1, 7, 30))),
         "`report`, by findings": ("ms", _findings((1, 10) if quick else (1, 10, 100, 1000))),
     }
     rows = []
@@ -164,12 +164,12 @@ def _written(days: float, workers: int) -> float:
 
 
 def _workers(sizes: Sequence[int]) -> Curve:
-    return sizes, [_written(1 / 24 if sizes[-1] < 16 else 1.0, workers) for workers in sizes]
+    return sizes, [_written(1 / 24 if sizes[-1] < 16 else 1 / 8, workers) for workers in sizes]
 
 
 def _days(sizes: Sequence[float]) -> Curve:
     hours = [round(24 * days) for days in sizes]
-    return hours, [_written(days, 8) for days in sizes]
+    return hours, [_written(days, 1) for days in sizes]
 
 
 def _findings(sizes: Sequence[int]) -> Curve:
