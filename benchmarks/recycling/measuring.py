@@ -18,7 +18,7 @@ from benchmarks.recycling.server import Server
 
 CALM = 8.0  # seconds without a leak, for the steady figures of the same server on the same machine
 LONGEST = 230.0  # seconds of one row
-LONGEST_OTHERS = 70.0
+LONGEST_OTHERS = 45.0
 AROUND = 1.0  # seconds before and after a worker's first answer that count as its recycle
 KINDS = ("refused", "reset reused", "reset fresh", "cut", "timeout")
 

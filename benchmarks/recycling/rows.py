@@ -10,7 +10,7 @@ from pathlib import Path
 APP = "benchmarks.recycling.app"
 BIN = Path(sys.executable).parent
 RECYCLES = 50  # a row of leakguard's goes on until so many; the others until fewer, because they only need a figure
-FEWER = 12
+FEWER = 6
 GUNICORN_23 = "gunicorn-23"
 PM2 = "pm2"
 
