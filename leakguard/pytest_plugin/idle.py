@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import pytest
 
 from leakguard.errors import LeakGuardError
-from leakguard.pytest_plugin import options, outcome
+from leakguard.pytest_plugin import memray, options, outcome
 from leakguard.pytest_plugin.marker import NAME, USUAL_KINDS
 from leakguard.pytest_plugin.replaced import Replaced
 from leakguard.testing import quiet, resources
@@ -195,7 +195,8 @@ class Idle:
             self._handed_on = self._after
             return None
         try:
-            judged = self._repeat(item)
+            with memray.aside(self._config):
+                judged = self._repeat(item)
         except LeakGuardError as error:
             self._unjudged(item, suspected, str(error))
             return None

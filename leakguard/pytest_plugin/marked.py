@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from leakguard.errors import ConfigError, LeaksFoundError, NotMeasuredError
-from leakguard.pytest_plugin import marker, outcome
+from leakguard.pytest_plugin import marker, memray, outcome
 from leakguard.pytest_plugin.between import Between
 from leakguard.pytest_plugin.whole import Whole
 from leakguard.testing.checker import Judged, check, check_here, raise_for
@@ -105,7 +105,7 @@ class _Call:
 
 def _judge_fresh(item: pytest.Function, wanted: Demand) -> None:
     __tracebackhide__ = True
-    with Whole.within_call(item) as whole:
+    with memray.aside(item.config), Whole.within_call(item) as whole:
         judged = check(whole.run, wanted)
     _end(item, judged)
 

@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from leakguard.pytest_plugin import options, outcome
+from leakguard.pytest_plugin import memray, options, outcome
 
 if typing.TYPE_CHECKING:
     from leakguard.pytest_plugin.outcome import Outcome
@@ -74,6 +74,8 @@ class Summary:
         for line in lines:
             write(line)
         write(self._cost(leaks))
+        if memray.measures(self._config) and any(told["calls"] for each in self.outcomes.values() for told in each):
+            write(memray.SET_ASIDE)
 
     def _leaks(self, leaks: list[tuple[str, Finding]]) -> list[str]:
         if not leaks:

@@ -1,8 +1,8 @@
 """Temporary files that were made and not removed, with the line that made each.
 
-The interpreter announces what ``tempfile`` makes (the audit events ``tempfile.mkstemp`` and ``tempfile.mkdtemp``), so nothing
-is searched and no other process's files are counted. An audit hook cannot be taken out again: it goes in with the first
-recording, and while nobody records it returns at once (60 ns for each event of the interpreter).
+``tempfile`` announces what it makes to the interpreter's audit hooks (``tempfile.mkstemp``, ``tempfile.mkdtemp``), so nothing
+is searched and no other process's files are counted. We listen at ``tempfile`` itself while somebody records: a hook of our own
+would stay for ever, and cost a microsecond for each event of any kind, of which every ``id()`` is one.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import collections
 import os
 import sys
+import tempfile
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 if typing.TYPE_CHECKING:
     from leakguard.records import Site
@@ -19,6 +20,22 @@ if typing.TYPE_CHECKING:
 _EVENTS = frozenset({"tempfile.mkstemp", "tempfile.mkdtemp"})
 _DEEPEST = 64
 _MOST_FRESH = 100
+
+_TEMPFILE: typing.Any = tempfile
+
+
+class _Sys:
+    """Stands for ``sys`` in ``tempfile``: what is announced there is passed on, and told to us."""
+
+    def __init__(self, note: Callable[[str, tuple[object, ...]], None]) -> None:
+        self._note = note
+
+    def audit(self, event: str, *arguments: object) -> None:
+        sys.audit(event, *arguments)
+        self._note(event, arguments)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(sys, name)
 
 
 class TempFiles:
@@ -28,24 +45,22 @@ class TempFiles:
 
     def __init__(self) -> None:
         self._users = 0
-        self._hooked = False
+        self._ears = _Sys(self._note)
         self._made: dict[str, Site | None] = {}
-        self._fresh: dict[
-            str, tuple[tuple[str, int, str], ...]
-        ] = {}  # nearly all are gone before anybody asks for the line
+        # Nearly all are gone before anybody asks for the line, which costs imports.
+        self._fresh: dict[str, tuple[tuple[str, int, str], ...]] = {}
 
     def __enter__(self) -> TempFiles:
         """Begin to record; several may, and recording ends with the last of them."""
-        if not self._hooked:
-            self._hooked = True
-            sys.addaudithook(self._note)
         self._users += 1
+        _TEMPFILE._sys = self._ears
         return self
 
     def __exit__(self, *_error: object) -> None:
         """End recording for one of those who began it, and forget everything with the last."""
         self._users -= 1
         if not self._users:
+            _TEMPFILE._sys = sys
             self._made.clear()
             self._fresh.clear()
 
@@ -78,9 +93,9 @@ class TempFiles:
             return
         path = arguments[0]
         if isinstance(path, str | bytes):
-            self._fresh[os.fsdecode(path)] = tuple(_stack())
-            if len(self._fresh) >= _MOST_FRESH:
+            if len(self._fresh) >= _MOST_FRESH:  # before, for this one is only about to be made
                 self._look_up()
+            self._fresh[os.fsdecode(path)] = tuple(_stack())
 
     def _look_up(self) -> None:
         """Find the lines that made the files that still exist; imports what it takes only then."""
@@ -100,7 +115,7 @@ FILES = TempFiles()
 
 
 def _stack() -> Iterator[tuple[str, int, str]]:
-    frame = sys._getframe(2)
+    frame = sys._getframe(3)
     for _ in range(_DEEPEST):
         yield frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
         if frame.f_back is None:
