@@ -185,3 +185,38 @@ def test_rerun_starts_anew(run: Callable[..., pytest.RunResult]) -> None:
     )
     assert result.parseoutcomes()["rerun"] == 1
     result.stdout.fnmatch_lines(["1 leak; 1 repeated in * s"])
+
+
+def test_what_is_only_replaced_is_not_repeated(run: Callable[..., pytest.RunResult]) -> None:
+    """A test that leaves one and lets the last one go runs once; one that also leaks, or only the first, is repeated."""
+    result = run(
+        """
+        from tempfile import mkdtemp
+
+        class Session: pass
+        LAST, PENDING, RUNS, MADE = [None], [], [], []
+
+        def test_first():
+            LAST[0] = Session()
+
+        def test_replaces():
+            RUNS.append(1)
+            LAST[0] = Session()
+
+        def test_ran_once():
+            assert len(RUNS) == 1
+
+        def test_leaks_too():
+            LAST[0] = Session()
+            PENDING.append(Session())
+
+        def test_directory():
+            mkdtemp()
+        """,
+        "--leakguard",
+        "--leakguard-n=10",
+    )
+    said = result.stdout.str()
+    assert result.parseoutcomes() == {"passed": 5, "leaked": 2}, said
+    assert "test_leaks_too: leak: 1.00 test_app.Session per call, held by test_app.PENDING" in said
+    assert "test_directory: leak: 1.00 temporary file per call, made at test_app.py:" in said
