@@ -20,10 +20,11 @@ _NO_PAUSES, _FULL = Pauses(), Pauses(full=1)
 
 
 def slim(window: Window) -> Window:
-    """Return what judging needs of a window: without latency sketches, the load of the loop, and most of the pauses."""
+    """Return what judging needs of a window: without latency sketches, the load of the loop, most of the pauses and times."""
     routes = tuple(map(_slim_route, window.routes))
     pauses = _FULL if window.pauses.full else _NO_PAUSES
-    return dataclasses.replace(window, routes=routes, pauses=pauses, loop=None)
+    reading = dataclasses.replace(window.reading, at=0, uss=None, cpu=0)
+    return dataclasses.replace(window, opened=0, reading=reading, routes=routes, pauses=pauses, loop=None)
 
 
 def _slim_route(route: RouteCount) -> RouteCount:
