@@ -21,6 +21,7 @@ SECTIONS = {
     "requests": "benchmarks.cost.requests",
     "throughput": "benchmarks.cost.throughput",
     "looks": "benchmarks.cost.looks",
+    "beside": "benchmarks.cost.beside",
     "background": "benchmarks.cost.background",
     "growth": "benchmarks.cost.growth",
     "endurance": "benchmarks.cost.endurance",

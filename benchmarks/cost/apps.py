@@ -27,8 +27,24 @@ async def writing(request: Request) -> PlainTextResponse:
     return PlainTextResponse("written")
 
 
+class Kept:
+    """What the leak keeps of each request."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+KEPT: list[Kept] = []
+
+
+async def leaking(request: Request) -> PlainTextResponse:
+    """Keep every request for ever."""
+    KEPT.append(Kept(request))
+    return PlainTextResponse("kept")
+
+
 def plain() -> Starlette:
-    return Starlette(routes=[Route("/hello/{name}", hello), Route("/writing", writing)])
+    return Starlette(routes=[Route("/hello/{name}", hello), Route("/writing", writing), Route("/leaking", leaking)])
 
 
 def nothing() -> typing.Any:

@@ -26,6 +26,7 @@ class Load(typing.NamedTuple):
     per_second: float
     p50: float
     p99: float
+    p999: float
     longest: float
 
 
@@ -68,7 +69,8 @@ def wrk(port: int, path: str, seconds: float, connections: int = 16) -> Load:
     if tool is None:
         raise RuntimeError("wrk is not installed (Debian: apt-get install wrk)")
     url = f"http://127.0.0.1:{port}{path}"
-    command = [tool, "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--latency", url]
+    script = ["-s", str(Path(__file__).with_name("percentile.lua"))]
+    command = [tool, "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "--latency", *script, url]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Socket errors" in out or "Non-2xx" in out:
         raise RuntimeError(f"requests failed: {out}")
@@ -76,7 +78,8 @@ def wrk(port: int, path: str, seconds: float, connections: int = 16) -> Load:
     longest = re.search(r"Latency\s+\S+\s+\S+\s+([\d.]+)(us|ms|s|m)\b", out)
     if rate is None or longest is None:
         raise RuntimeError(f"wrk said something else than usual: {out}")
-    return Load(float(rate[1]), _percentile(out, "50%"), _percentile(out, "99%"), _ms(longest))
+    p50, p99, p999 = (_percentile(out, name) for name in ("50%", "99%", "99.9%"))
+    return Load(float(rate[1]), p50, p99, p999, _ms(longest))
 
 
 def _percentile(out: str, name: str) -> float:
