@@ -35,7 +35,7 @@ KEY = "leakguard"
 UNCOUNTED = "(leakguard)"
 """The route of a passage that is in no figure: that of leakguard's own page, which says so while it answers."""
 
-FOLD_AT = 128  # so many ended requests are folded by the request path itself: 0.1 ms, and 50 KiB wait for it at the most
+FOLD_AT = 128  # so many ended requests are folded by the request path itself: 0.1 ms, and at most 50 KiB wait for it
 QUEUE = 8192  # unfolded passages at the most; only a fold that never gets its turn could reach it
 MAX_SURVIVORS = 20_000  # at about 200 bytes each: 4 MB at the most
 
