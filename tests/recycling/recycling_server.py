@@ -25,7 +25,7 @@ class RunningServer:
         self.log = directory / "said"
         self.log.touch()
         self.output = directory / "output"
-        words = [word.replace("PORT", str(self.port)) for word in command]
+        self.words = [word.replace("PORT", str(self.port)) for word in command]
         settings = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
             "RECYCLING_LOG": str(self.log),
@@ -36,7 +36,7 @@ class RunningServer:
         }
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [*before, *program(words)],
+                [*before, *program(self.words)],
                 env={**os.environ, **settings, **environment},
                 cwd=HERE,
                 stdout=output,
@@ -81,20 +81,25 @@ class RunningServer:
 
         return self.drive(over, seconds, **load)
 
+    def await_workers(self):
+        """Wait until uWSGI's workers have booted: told to end while one boots, it never ends, whatever app it runs."""
+        deadline = time.monotonic() + 20
+        while "--lazy-apps" in self.words and time.monotonic() < deadline:
+            output = self.output.read_text()
+            if output.count(" ready in ") >= output.count("pawned uWSGI worker "):
+                return
+            time.sleep(0.05)
+
     def stop(self):
         """End the server and all its workers."""
-        # Twice where need be: uWSGI tells its workers once, and one that boots just then does not hear it.
-        for _ in range(2):
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        else:
+        self.await_workers()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the server did not end:\n{self.output.read_text()}")
+            raise AssertionError(f"the server did not end:\n{self.output.read_text()}") from None
 
 
 def program(words):
