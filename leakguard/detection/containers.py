@@ -24,6 +24,9 @@ LOOKS_TO_CONFIRM = 5
 FEWEST_ENTRIES = 20
 LOOKS_PASSING, REQUESTS_PASSING = 8, 1000
 MOST_SUSPICIONS = 16
+# Filled by whoever compiles a regular expression, leakguard among them; their bounds are variables of their module.
+_BOUNDS = {"re._cache": 512, "re._cache2": 256}
+_MODULES = "sys.modules"
 _SLOWEST = 0.0005  # entries per request: one in 2 000
 _AGREES = 0.5
 _SLOWING = 0.85
@@ -50,7 +53,8 @@ class Track:
 
 def bounded(container: Container) -> bool:
     """Say whether a known bound is kept: it fills, it does not leak."""
-    return container.bound is not None and container.length <= container.bound
+    bound = container.bound if container.bound is not None else _BOUNDS.get(container.path)
+    return bound is not None and container.length <= bound
 
 
 def unnamed(container: Container) -> bool:
@@ -59,8 +63,11 @@ def unnamed(container: Container) -> bool:
 
 
 def passing(container: Container) -> bool:
-    """Say whether the container may be one of many that come and go: it has no name, or lies in another one's element."""
-    return unnamed(container) or ELEMENT in container.path
+    """Say whether the container may be one of many that come and go: it has no name, or lies in another one's element.
+
+    The table of modules counts as such: late imports, leakguard's own among them, fill it in handfuls.
+    """
+    return unnamed(container) or ELEMENT in container.path or container.path == _MODULES
 
 
 def tracks(censuses: Sequence[Census]) -> list[Track]:

@@ -97,6 +97,16 @@ def test_lists_of_passing_requests_at_one_address_are_no_leak() -> None:
     assert only(long).status is Status.CONFIRMED
 
 
+def test_tables_of_the_interpreter_fill_by_late_imports() -> None:
+    """Compiled expressions within their bound and modules imported in three handfuls are nobody's leak."""
+    for path, lengths in (("re._cache", (40, 90, 130, 151)), ("sys.modules", (400, 430, 455, 480))):
+        censuses = tuple(
+            Census(at=i, requests=100 * (i + 1), types={}, containers=(Container(7, path, "dict", n),), objects=1)
+            for i, n in enumerate(lengths)
+        )
+        assert judge(History(censuses=censuses)) == ()
+
+
 def test_a_container_that_was_swept_once_is_not_suspect_again() -> None:
     """A sawtooth: what fell by as much as it now grew is acquitted, however steadily it grows in between."""
     lengths = (20, 60, 100, 140, 30, 70, 110, 150)
