@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
+from leakguard.probes import library
+
 
 class _Allocator(ctypes.Structure):
     """``PyMemAllocatorEx`` of the C API: a context and four functions, which we only carry about."""
@@ -62,17 +64,6 @@ class Burst:
             _untraced.clear()
 
 
-class _Place(ctypes.Structure):
-    """``Dl_info`` of the C library: the shared object that an address lies in, by its path and first address."""
-
-    _fields_ = (
-        ("file", ctypes.c_char_p),
-        ("base", ctypes.c_void_p),
-        ("name", ctypes.c_char_p),
-        ("at", ctypes.c_void_p),
-    )
-
-
 def _tracer_taken() -> bool:
     """Tell whether another tool uses the object tracer, which ``tracemalloc`` would take away in silence since Python 3.13.
 
@@ -83,12 +74,4 @@ def _tracer_taken() -> bool:
         return False
     get.restype = ctypes.c_void_p
     tracer = get(ctypes.byref(ctypes.c_void_p()))
-    return tracer is not None and _library_of(tracer) != _library_of(ctypes.cast(get, ctypes.c_void_p).value)
-
-
-def _library_of(address: int | None) -> int | None:
-    """Return where the shared object that an address lies in begins."""
-    place_ = _Place()
-    ctypes.CDLL(None).dladdr(ctypes.c_void_p(address), ctypes.byref(place_))
-    base: int | None = place_.base
-    return base
+    return tracer is not None and library.path_of(tracer) != library.path_of(ctypes.cast(get, ctypes.c_void_p).value)

@@ -6,13 +6,13 @@ import ctypes
 import functools
 import importlib.machinery
 import importlib.metadata
-import os
 import sys
 import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
 
+from leakguard.probes import library
 from leakguard.probes.code import origin
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
@@ -32,17 +32,6 @@ class Extension:
 
     def __str__(self) -> str:
         return f"{self.module} ({self.package} {self.version})" if self.package else self.module
-
-
-class _Place(ctypes.Structure):
-    """``Dl_info`` of the C library: the shared object that an address lies in, by its path and first address."""
-
-    _fields_ = (
-        ("file", ctypes.c_char_p),
-        ("base", ctypes.c_void_p),
-        ("name", ctypes.c_char_p),
-        ("at", ctypes.c_void_p),
-    )
 
 
 def of(value: object) -> Extension | None:
@@ -83,7 +72,7 @@ def _loaded() -> dict[str, str]:
 def _file_of(value: object) -> str | None:
     kind = type(value)
     if kind is types.BuiltinFunctionType:
-        return _library(_function_address(value))
+        return library.path_of(_function_address(value))
     if kind in _METHODS:
         return _of_type(typing.cast("typing.Any", value).__objclass__)
     if kind.__name__ == "cython_function_or_method":
@@ -99,7 +88,7 @@ def _file_of(value: object) -> str | None:
 def _of_type(kind: type) -> str | None:
     """Return the library of the first C class among a class and what it inherits from, the interpreter's own left out."""
     for base in type.__dict__["__mro__"].__get__(kind):
-        file = _library(id(base)) or _library(ctypes.c_void_p.from_address(id(base) + _DEALLOC).value)
+        file = library.path_of(id(base)) or library.path_of(ctypes.c_void_p.from_address(id(base) + _DEALLOC).value)
         if file is not None and file.endswith(_SUFFIXES):
             return file
         try:
@@ -118,16 +107,6 @@ def _function_address(function: object) -> int | None:
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object]
     address: int | None = get(function)
     return address
-
-
-def _library(address: int | None) -> str | None:
-    """Return the path of the shared object that an address lies in; ``None`` for the heap."""
-    if not address:
-        return None
-    place = _Place()
-    if not ctypes.PyDLL(None).dladdr(ctypes.c_void_p(address), ctypes.byref(place)) or not place.file:
-        return None
-    return os.fsdecode(place.file)
 
 
 def _dotted(file: str) -> str:
