@@ -55,6 +55,7 @@ async def plain_asgi(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+    watch()  # daphne has no lifespan
     streams, pause = work(scope["path"])
     body = end()
     headers = [(b"content-type", b"text/plain")]
