@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from leakguard.journal.reading import read
 from leakguard.journal.sqlite import SqliteJournal
 from leakguard.observer import Observer
 from leakguard.probes.process import ProcessProbe
-from leakguard.probes.requests import Passage, RequestTable, Sentinel
+from leakguard.probes.requests import Passage, RequestTable
 from leakguard.records import Reading, Window, Worker
 from leakguard.reports.formats import FORMATS, Look
 from leakguard.reports.model import build
@@ -103,10 +102,8 @@ def _routes(sizes: Sequence[int]) -> Curve:
 
 def _requests(table: RequestTable, routes: int) -> None:
     for number in range(10 * routes):
-        passage = Passage({}, time.perf_counter())
-        passage.ref = weakref.ref(Sentinel())
-        passage.method, passage.root, passage.path, passage.endpoint = "GET", "", None, None
-        passage.template, passage.status = f"/route/{number % routes}", 200
+        passage = Passage.of({})
+        passage.clue, passage.status = ("GET", "", f"/route/{number % routes}", ""), 200
         table.begin(passage)
         table.finish(passage)
 

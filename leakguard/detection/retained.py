@@ -65,10 +65,8 @@ class _Steps:
 
     @property
     def rises(self) -> list[_Step]:
-        """The windows in which more were kept than in the one before, and the latest window."""
-        up = [after for before, after in pairwise(self.changes) if after.kept > before.kept]
-        # A flat tail counts: the leak may have stopped.
-        return [*up, self.last] if up and up[-1] != self.last else up
+        """The windows in which more were kept than in the one before."""
+        return [after for before, after in pairwise(self.changes) if after.kept > before.kept]
 
 
 def find_retained(windows: Sequence[Window]) -> list[Suspicion]:
@@ -105,7 +103,9 @@ def _beyond_connections(windows: Sequence[Window], routes: dict[str, _Steps]) ->
 
 
 def _kept(name: str, steps: _Steps, beyond: float) -> Suspicion | None:
-    rises = steps.rises
+    risen = steps.rises
+    # A flat tail counts: the leak may have stopped.
+    rises = [*risen, steps.last] if risen and risen[-1] != steps.last else risen
     if len(rises) < FEWEST_RISES or beyond < 0.5:
         return None
     growth = steps.last.kept - steps.changes[0].kept
@@ -114,8 +114,9 @@ def _kept(name: str, steps: _Steps, beyond: float) -> Suspicion | None:
     early, late = _rates(rises)
     if late <= 0 or late < _AGREES * early or late < _SLOWEST:
         return None
-    # A request counts as kept some windows after it ended: between the first rise and the last the delay cancels out.
-    span = rises[-1].since(rises[0])
+    # A request counts as kept some windows after it ended: between the first rise and the last the delay cancels out, which
+    # it would not if the requests of a tail counted whose time is still to come.
+    span = risen[-1].since(risen[0])
     if span.kept <= 0 or span.requests <= 0:
         return None
     failure = _failure(steps)

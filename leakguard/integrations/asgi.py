@@ -10,7 +10,6 @@ import asyncio
 import threading
 import time
 import typing
-import weakref
 
 from leakguard.config import Config, Level, Options
 from leakguard.guard import Guard, obtain, on_fork
@@ -27,6 +26,13 @@ if typing.TYPE_CHECKING:
     from leakguard.web import Page
 
 _TIMEOUT_BODY = b"Gateway Timeout"
+
+
+class _Exchange(Passage):
+    """A passage with what is known of the answer on its way."""
+
+    headers: typing.Any = ()
+    stream: StreamParting | None = None
 
 
 class LeakGuardMiddleware:
@@ -79,50 +85,48 @@ class LeakGuardMiddleware:
             await self._page.at_path(scope, receive, _closing(guard, scope, send))
             return
         requests = guard.requests
-        passage = Passage(scope, time.perf_counter())
-        scope[KEY] = sentinel = Sentinel()
-        passage.ref = weakref.ref(sentinel)
-        del sentinel  # only the scope may keep it
+        passage = _Exchange()
+        passage.scope = scope
+        passage.began = time.perf_counter()
+        scope[KEY] = passage.sentinel = Sentinel()
         current.set(passage)
         if guard.abandons:
             passage.task = asyncio.current_task()
         requests.begin(passage)
-        headers: typing.Any = ()
-        stream: StreamParting | None = None
 
         def observed_send(message: Message) -> typing.Awaitable[None]:
-            nonlocal headers, stream
             kind = message["type"]
             if kind == "http.response.body":
                 if not message.get("more_body"):
                     passage.answered = time.perf_counter()
-                elif headers and is_event_stream(headers):
-                    stream = StreamParting(guard.drain, send, lambda: requests.in_flight.discard(passage))
-                headers = ()
-                if stream is not None:
-                    return stream.send(message)
+                elif passage.headers and is_event_stream(passage.headers):
+                    passage.stream = StreamParting(guard.drain, send, lambda: requests.in_flight.discard(passage))
+                passage.headers = ()
+                if passage.stream is not None:
+                    return passage.stream.send(message)
             elif kind == "http.response.start":
                 status = passage.status = message["status"]
-                headers = message.get("headers", ())
+                passage.headers = message.get("headers", ())
                 # After an unhandled error servers close the connection in any case (uvicorn does, when a framework has
                 # sent the 500 and raises again): a client that is not told sends its next request into a closed door.
                 if status == 500 or guard.drain.closing:
-                    message = {**message, "headers": close_asgi(scope, message.get("headers", ()))}
+                    message = {**message, "headers": close_asgi(scope, passage.headers)}
             return send(message)
 
         try:
-            await self.app(scope, receive, typing.cast("Send", observed_send))
+            await self.app(scope, receive, observed_send)
         except asyncio.CancelledError:
             if not passage.abandoned or passage.status:
                 raise
             await _answer_timeout(passage, send)
         except Exception as error:
+            stream = passage.stream
             if stream is None or not stream.parted:  # else it only found its client gone, and the answer was complete
                 passage.cause = cause_of(error)
                 raise
         finally:
-            if stream is not None:
-                await stream.close()
+            if passage.stream is not None:
+                await passage.stream.close()
             read_asgi(passage, scope)
             requests.finish(passage)
 

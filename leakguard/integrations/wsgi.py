@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 import typing
-import weakref
 from collections.abc import Iterable, Iterator
 
 from leakguard.config import Config, Level, Options
@@ -68,10 +67,10 @@ class LeakGuardWSGI:
             guard.ready()
         if self._readiness is not None and environ.get("PATH_INFO") == self._readiness:
             return answer_wsgi(guard, environ, start_response)
-        passage = Passage(environ, time.perf_counter())
-        environ[KEY] = sentinel = Sentinel()
-        passage.ref = weakref.ref(sentinel)
-        del sentinel  # only the environ may keep it
+        passage = Passage()
+        passage.scope = environ
+        passage.began = time.perf_counter()
+        environ[KEY] = passage.sentinel = Sentinel()
         passage.thread = threading.get_ident()
         guard.requests.begin(passage)
         said: list[tuple[str, str]] = []

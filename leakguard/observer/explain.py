@@ -209,7 +209,7 @@ class Look:
         place, frames = elements.allocation((element.value for element in newest), home)
         if place is None:  # a value from before the burst, or one that is not traced: its key was made beside it
             place, frames = elements.allocation((part for element in newest for part in element.parts), home)
-        each, method = sizes.bytes_each(newest, until)
+        each, method = sizes.bytes_each(newest, until, container)
         count = story.size_of(container)
         return Explanation(
             holder=holder if loose is not Loose.OUTSIDE else Loose.OUTSIDE.value,

@@ -2,7 +2,9 @@
 
 The elements of one container share much (their application, their server, their class), and what they share is not what
 one more of them costs. So some of the newest are sized one after the other by the same sizer, which counts every object
-once: the first pays for what they share, the median of the others is the price of one.
+once: the first pays for what they share, the median of the others is the price of one. An element often leads to the
+others (a request to its connection, from there to a task whose frame has a list of them all): what the container holds
+itself is the price of another element, and where the way leads there it ends.
 
 ``pympler`` does it, but it asks objects for ``__class__``, ``__len__``, ``__sizeof__`` and attributes by name. Where a
 class among the reachable objects has a say in any of these, the sizes that the builtin types report are summed up
@@ -19,14 +21,16 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from leakguard.observer import naming
-from leakguard.observer.edges import referents
-from leakguard.observer.elements import Element
+from leakguard.observer.edges import container_kind, length, referents
+from leakguard.observer.elements import Element, inside
 
 # What twenty requests can reach in a large application is some 100 000 objects; a sizer needs 10 microseconds for each.
 MOST_OBJECTS = 100_000
+# A container of more elements is not listed to know them all: its newest alone are told apart, in 32 MB at the most.
+_MOST_APART = 200_000
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by Python code or by a newer C extension
 # Methods by which a class of the host would be asked by pympler.
 _ASKED = frozenset(
@@ -62,22 +66,28 @@ _CODE = naming.identities(
 )
 
 
-def bytes_each(elements: Sequence[Element], until: float) -> tuple[int | None, str | None]:
+def bytes_each(elements: Sequence[Element], until: float, container: object = None) -> tuple[int | None, str | None]:
     """Return the bytes that one more element costs, and how that was found out.
 
     ``(None, None)`` when it took too long or came to nothing.
 
     Where twenty elements reach too much, fewer are sized, and the method says how many.
+
+    Args:
+        elements: some of a container's.
+        until: monotonic seconds at which to give up.
+        container: what holds them and others, none of which is part of any of these.
     """
     elements, functions = _unfolded(elements)
-    groups = _reach(elements, until)
+    apart = _apart(elements, container)
+    groups = _reach(elements, {id(value) for value in apart}, until)
     if not groups:
         return None, None
     count = len(groups)
     sample = f"{count} newest" if count > 1 else "one element"
     kinds = {id(type(value)): type(value) for group in groups for value in group}  # not a set: it would hash the types
     if all(map(_passive, kinds.values())) and all(_whole(value) for group in groups for value in group):
-        each, method = _median(_pympler(elements[:count])) + functions, f"pympler asizeof, {sample}"
+        each, method = _median(_pympler(elements[:count], apart)) + functions, f"pympler asizeof, {sample}"
     else:
         each = _median([sum(shallow(value) for value in group) for group in groups]) + functions
         method = f"sum of shallow sizes, {sample}"
@@ -110,26 +120,39 @@ def _median(sizes: list[int]) -> int:
     return int(statistics.median(sizes[1:] if len(sizes) > 1 else sizes))
 
 
-def _pympler(elements: Sequence[Element]) -> list[int]:
+def _apart(elements: Sequence[Element], container: object) -> list[object]:
+    """Return the objects at which the way from an element ends: the container, all that it holds, and the elements' parts."""
+    apart = [part for element in elements for part in element.parts]
+    if container is not None:
+        within = inside(container)
+        kind = container_kind(type(within))
+        apart += [container, within]
+        if kind is not None and length(within, kind) <= _MOST_APART:
+            apart += gc.get_referents(within)
+    return apart
+
+
+def _pympler(elements: Sequence[Element], apart: Sequence[object]) -> list[int]:
     from pympler import asizeof
 
     sizer: typing.Any = asizeof.Asizer()  # type: ignore[no-untyped-call]
+    sizer.exclude_refs(*apart)
     return [sum(sizer.asizeof(part) for part in element.parts) for element in elements]
 
 
-def _reach(elements: Sequence[Element], until: float) -> list[list[object]]:
+def _reach(elements: Sequence[Element], apart: Collection[int], until: float) -> list[list[object]]:
     """Return for each element what it reaches and those before it did not, code left out; as many elements as it can."""
     seen: set[int] = set()
     groups: list[list[object]] = []
     for element in elements:
-        group = _reach_one(element, seen, until)
+        group = _reach_one(element, seen, apart, until)
         if group is None:
             break
         groups.append(group)
     return groups
 
 
-def _reach_one(element: Element, seen: set[int], until: float) -> list[object] | None:
+def _reach_one(element: Element, seen: set[int], apart: Collection[int], until: float) -> list[object] | None:
     reached: list[object] = []
     waiting = collections.deque(element.parts)
     for turn in itertools.count():
@@ -141,7 +164,7 @@ def _reach_one(element: Element, seen: set[int], until: float) -> list[object] |
         if id(value) not in seen and _counts(value):
             seen.add(id(value))
             reached.append(value)
-            waiting.extend(referents(value))
+            waiting.extend(held for held in referents(value) if id(held) not in apart)
     return None
 
 

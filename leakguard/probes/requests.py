@@ -1,8 +1,8 @@
 """Requests: what the hot path writes down, and what the guard's thread makes of it.
 
 One request costs two small objects. A ``Passage`` is the record of its way through the app; it is in ``in_flight`` while the
-request lasts and in a bounded queue after. A ``Sentinel`` lies in the ASGI scope or the WSGI environ and nowhere else: when it
-outlives the response, somebody keeps the request (the end-of-life oracle of LeakCanary, applied to requests).
+request lasts and in a bounded queue after. A ``Sentinel`` lies in the ASGI scope or the WSGI environ, and in the passage until
+the fold: when somebody else has it still, somebody keeps the request (the end-of-life oracle of LeakCanary, for requests).
 
 The hot path only appends; ``RequestTable.fold``, called by the guard's thread a few times a second, names routes, fills the
 latency sketches and follows the sentinels that are still alive. Everything kept is bounded: ``QUEUE`` unfolded passages,
@@ -12,6 +12,7 @@ latency sketches and follows the sentinels that are still alive. Everything kept
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 import time
 import typing
@@ -20,7 +21,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from leakguard.probes import latency
-from leakguard.probes.routes import MAX_ROUTES, RouteNames
+from leakguard.probes.routes import MAX_LENGTH, MAX_ROUTES, Clue, RouteNames
 from leakguard.records import RouteCount, Sketch
 
 if typing.TYPE_CHECKING:
@@ -36,7 +37,11 @@ UNCOUNTED = "(leakguard)"
 """The route of a passage that is in no figure: that of leakguard's own page, which says so while it answers."""
 
 FOLD_AT = 128  # so many ended requests are folded by the request path itself: 0.1 ms, and at most 50 KiB wait for it
+SETTLE_AT = 64  # so many times of one route wait for their buckets
 QUEUE = 8192  # unfolded passages at the most; only a fold that never gets its turn could reach it
+_OURS = (
+    2  # references to a sentinel that nobody keeps, as ``sys.getrefcount`` counts: the passage's, and its own argument
+)
 MAX_SURVIVORS = 20_000  # at about 200 bytes each: 4 MB at the most
 
 
@@ -50,46 +55,34 @@ class Passage:
     """One request on its way through the app; the hot path fills it, the fold reads it.
 
     ``scope`` is the ASGI scope or WSGI environ while the request is in flight and ``None`` after it, so that a context that
-    outlives the request does not keep the request.
+    outlives the request does not keep the request. ``sentinel`` is forgotten by the fold.
+
+    Defaults in the class and no ``__init__``: a request pays for what it sets, half of what a slotted class with one costs.
     """
 
-    __slots__ = (
-        "abandoned",
-        "answered",
-        "began",
-        "cause",
-        "ended",
-        "endpoint",
-        "method",
-        "path",
-        "ref",
-        "root",
-        "route",
-        "scope",
-        "status",
-        "task",
-        "template",
-        "thread",
-    )
+    scope: typing.Any = None
+    sentinel: Sentinel | None = None
+    began = 0.0
+    answered = 0.0
+    ended = 0.0
+    status = 0
+    abandoned = 0
+    thread = 0
+    cause: Cause | None = None
+    task: asyncio.Task[object] | None = None
+    clue: Clue = ("", "", None, "")
+    params: object = None  # of the path, where they are needed to name the route
+    endpoint: object = None
+    route: str | None = None
 
-    ref: weakref.ref[Sentinel]
-    method: str
-    template: object  # the framework's own template of the route; a string where we can read it
-    root: object
-    path: object
-    endpoint: object
-
-    def __init__(self, scope: typing.Any, began: float) -> None:
-        self.scope = scope
-        self.began = began
-        self.answered = 0.0
-        self.ended = 0.0
-        self.status = 0
-        self.cause: Cause | None = None
-        self.route: str | None = None
-        self.task: asyncio.Task[object] | None = None
-        self.thread = 0
-        self.abandoned = 0
+    @classmethod
+    def of(cls, scope: dict[str, typing.Any]) -> Passage:
+        """Return the passage of a request that begins now, its sentinel laid into ``scope``. The middlewares do so in line."""
+        passage = cls()
+        passage.scope = scope
+        passage.began = time.perf_counter()
+        scope[KEY] = passage.sentinel = Sentinel()
+        return passage
 
 
 current: contextvars.ContextVar[Passage | None] = contextvars.ContextVar("leakguard_passage", default=None)
@@ -106,15 +99,24 @@ class Survivor(typing.NamedTuple):
 
 
 class _Tally:
-    """One route's counts since the last window was closed."""
+    """One route's counts since the last window was closed. Times wait for their buckets, which are cheaper by the dozen."""
 
-    __slots__ = ("buckets", "count", "errors", "longest")
+    __slots__ = ("buckets", "count", "errors", "longest", "route", "times")
 
-    def __init__(self) -> None:
+    def __init__(self, route: str) -> None:
+        self.route = route
         self.count = 0
         self.errors = 0
-        self.buckets: dict[int, int] = {}
+        self.times: list[float] = []  # milliseconds; ``SETTLE_AT`` at the most
+        self.buckets: Counter[int] = Counter()
         self.longest = 0.0
+
+    def settle(self) -> None:
+        """Put the times that wait into their buckets."""
+        if self.times:
+            self.longest = max(self.longest, *self.times)
+            self.buckets.update(map(latency.bucket, self.times))
+            self.times.clear()
 
 
 class RequestTable:
@@ -130,6 +132,7 @@ class RequestTable:
         self._on_cause = on_cause
         self._fingerprints: dict[tuple[Cause, str], str] = {}
         self._tallies: dict[str, _Tally] = {}
+        self._known: dict[Clue, _Tally] = {}  # the same by what names the route: ``MAX_ROUTES`` at the most
         self._survivors: deque[Survivor] = deque()
         self._weight = 1
         self._skipped = 0
@@ -166,9 +169,7 @@ class RequestTable:
         if not self._folding.acquire(blocking=False):
             return
         try:
-            fold_one, pop = self._fold_one, self.ended.popleft  # what a request costs is half spent in here
-            for _ in range(len(self.ended)):
-                fold_one(pop())
+            self._fold_queue()
             if sweep:
                 self._drop_dead()
         except IndexError:
@@ -176,28 +177,45 @@ class RequestTable:
         finally:
             self._folding.release()
 
-    def _fold_one(self, passage: Passage) -> None:
-        if passage.route is UNCOUNTED:
-            return
-        self.total += 1
-        route = passage.route = self.names.of_passage(passage)
-        passage.endpoint = None
+    def _fold_queue(self) -> None:
+        """Take every passage from the queue. A third of what a request costs is spent in here: nothing is called needlessly."""
+        pop, known = self.ended.popleft, self._known.get
+        for _ in range(len(self.ended)):
+            passage = pop()
+            if passage.route is UNCOUNTED:
+                continue
+            tally = known(passage.clue) or self._tally_of(passage)
+            self.total += 1
+            tally.count += 1
+            passage.route = tally.route
+            passage.endpoint = None
+            if passage.params is not None:
+                passage.params = None
+            times = tally.times
+            times.append(((passage.answered or passage.ended) - passage.began) * 1000)
+            if len(times) >= SETTLE_AT:
+                tally.settle()
+            cause = passage.cause
+            if cause is not None or passage.status >= 500:
+                tally.errors += 1
+                if cause is not None:
+                    self._note_cause(cause, tally.route)
+            sentinel_held = sys.getrefcount(passage.sentinel) > _OURS
+            if sentinel_held:
+                self._follow(Survivor(weakref.ref(passage.sentinel), tally.route, cause, passage.ended))
+            passage.sentinel = (
+                None  # a task that outlives the request has its passage, and must not seem to keep the request
+            )
+
+    def _tally_of(self, passage: Passage) -> _Tally:
+        route = self.names.of_passage(passage)
         tally = self._tallies.get(route)
         if tally is None:
-            tally = self._tallies[route] = _Tally()
-        tally.count += 1
-        cause = passage.cause
-        if cause is not None or passage.status >= 500:
-            tally.errors += 1
-        elapsed = ((passage.answered or passage.ended) - passage.began) * 1000
-        number = latency.bucket(elapsed)
-        tally.buckets[number] = tally.buckets.get(number, 0) + 1
-        if elapsed > tally.longest:  # noqa: PLR1730 - max() costs 80 ns more per request
-            tally.longest = elapsed
-        if cause is not None:
-            self._note_cause(cause, route)
-        if passage.ref() is not None:
-            self._follow(Survivor(passage.ref, route, cause, passage.ended))
+            tally = self._tallies[route] = _Tally(route)
+        _, root, _, path = passage.clue
+        if len(self._known) < MAX_ROUTES and len(root) + len(path) <= MAX_LENGTH:
+            self._known[passage.clue] = tally
+        return tally
 
     def _note_cause(self, cause: Cause, route: str) -> None:
         if self._on_cause is None:
@@ -252,7 +270,7 @@ class RequestTable:
         """
         self.fold()
         with self._folding:
-            tallies, self._tallies = self._tallies, {}
+            tallies, self._tallies, self._known = self._tallies, {}, {}
             debt, self._debt = self._debt, Counter()
         alive: Counter[str] = Counter()
         by_failure: dict[str, Counter[str]] = {}
@@ -261,17 +279,18 @@ class RequestTable:
             fingerprint = self._fingerprints.get((survivor.cause, survivor.route)) if survivor.cause else None
             if fingerprint is not None:
                 by_failure.setdefault(survivor.route, Counter())[fingerprint] += self._weight
-        nothing = _Tally()
+        for tally in tallies.values():
+            tally.settle()
         return tuple(
             RouteCount(
                 route=route,
                 count=tally.count,
                 errors=tally.errors,
-                sketch=Sketch(tally.buckets, tally.longest),
+                sketch=Sketch(dict(tally.buckets), tally.longest),
                 retained=alive[route],
                 gc_debt=debt[route],
                 retained_by_failure=dict(by_failure.get(route, {})),
             )
             for route in sorted({*tallies, *alive, *debt})
-            for tally in [tallies.get(route, nothing)]
+            for tally in [tallies.get(route) or _Tally(route)]
         )

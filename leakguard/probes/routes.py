@@ -32,25 +32,35 @@ _MAX_SEGMENTS = 8
 _MOST_WRAPPERS = 8
 
 
+Clue = tuple[str, str, str | None, str]
+"""What tells the name of a route: method, prefix that the app is mounted at, the framework's template, and where it has none the
+path that the client sent, or ``UNMATCHED``. A plain tuple, for each request makes one."""
+
+
 def read_asgi(passage: Passage, scope: typing.Any) -> None:
     """Copy what names the route out of an ASGI scope into its passage. On the hot path: a few look-ups, no text made.
 
     Starlette and FastAPI put the matched route into the scope; its ``path`` is the template. An older Starlette puts only
     the endpoint and the parameters there.
     """
-    passage.method = scope["method"]
-    passage.root = scope.get("root_path")
-    passage.endpoint = endpoint = scope.get("endpoint")
     route = scope.get("route")
+    root = scope.get("root_path", "")
     if route is not None:
-        passage.template = getattr(route, "path", None)
-        passage.path = scope.get("path_params") if passage.root else None
-    elif endpoint is not None:
-        passage.template = None
-        passage.path = (scope["path"], scope.get("path_params"))
-    else:
-        passage.template = None
-        passage.path = UNMATCHED if passage.status == 404 else scope["path"]
+        template = getattr(route, "path", None)
+        if type(template) is str:
+            passage.endpoint = scope.get("endpoint")
+            passage.clue = (scope["method"], root, template, "")
+            if root:
+                passage.params = scope.get("path_params")
+            return
+    path = scope["path"]
+    endpoint = scope.get("endpoint")
+    if endpoint is not None:
+        passage.endpoint = endpoint
+        passage.params = scope.get("path_params")
+    elif passage.status == 404:
+        path = UNMATCHED
+    passage.clue = (scope["method"], root, None, path)
 
 
 def read_wsgi(passage: Passage, environ: typing.Any) -> None:
@@ -58,13 +68,14 @@ def read_wsgi(passage: Passage, environ: typing.Any) -> None:
 
     The middleware puts Flask's rule and Django's route there under ``ROUTE``; anyone else may do so too.
     """
-    passage.method = environ.get("REQUEST_METHOD", "")
-    passage.root = environ.get("SCRIPT_NAME")
-    passage.path = None
-    passage.endpoint = environ.get(ENDPOINT)
-    passage.template = environ.get(ROUTE)
-    if passage.template is None:
-        passage.path = UNMATCHED if passage.status == 404 else environ.get("PATH_INFO", "")
+    get = environ.get
+    passage.endpoint = get(ENDPOINT)
+    template = get(ROUTE)
+    method, root = get("REQUEST_METHOD", ""), get("SCRIPT_NAME", "")
+    if type(template) is str:
+        passage.clue = (method, root, template, "")
+    else:
+        passage.clue = (method, root, None, UNMATCHED if passage.status == 404 else get("PATH_INFO", ""))
 
 
 class RouteNames:
@@ -73,18 +84,21 @@ class RouteNames:
     def __init__(self) -> None:
         self.endpoints: dict[str, Site] = {}
         self._names: set[str] = set()
-        self._of_template = functools.lru_cache(maxsize=MAX_ROUTES)(self._bounded)
         self._of_path = functools.lru_cache(maxsize=2 * MAX_ROUTES)(self._normalised)
 
     def of_passage(self, passage: Passage) -> str:
         """Return the name of an ended passage's route, such as ``POST /telemetry`` or ``GET /bans/{player}``."""
-        template, path = passage.template, passage.path
-        if template is None and type(path) is str:
-            name = self._of_path(passage.method, path[: 2 * MAX_LENGTH])
-        elif type(template) is str and not passage.root:
-            name = self._of_template(passage.method, template)
+        method, root, template, path = passage.clue
+        params = passage.params if isinstance(passage.params, Mapping) else {}
+        if template is not None and root:
+            mounted = normalise(_unfilled(root, params), keep_templates=True)
+            name = self._bounded(method, mounted + template)
+        elif template is not None:
+            name = self._bounded(method, template)
+        elif params:  # an endpoint without its route: put the parameters' names back
+            name = self._bounded(method, normalise(_unfilled(path, params), keep_templates=True))
         else:
-            name = self._bounded(passage.method, self._path_of(passage))
+            name = self._of_path(method, path[: 2 * MAX_LENGTH])
         if passage.endpoint is not None and name not in self.endpoints:
             self._note_endpoint(name, passage.endpoint)
         return name
@@ -97,15 +111,6 @@ class RouteNames:
         place = _place_of(endpoint)
         if place is not None and len(self.endpoints) < MAX_ROUTES:
             self.endpoints[name] = place
-
-    def _path_of(self, passage: Passage) -> str:
-        root, path = passage.root or "", passage.path
-        if isinstance(passage.template, str):
-            filled = path if isinstance(path, Mapping) else {}
-            return normalise(_unfilled(str(root), filled), keep_templates=True) + passage.template
-        if isinstance(path, tuple):  # an endpoint without its route: put the parameters' names back
-            return normalise(_unfilled(str(path[0]), path[1] or {}), keep_templates=True)
-        return normalise(str(path))
 
     def _bounded(self, method: str, path: str) -> str:
         name = f"{method if method in _METHODS else 'OTHER'} {path[:MAX_LENGTH]}"

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import time
 import typing
-import weakref
 
 import pytest
 
@@ -16,7 +15,7 @@ from leakguard.detection.suspicion import Suspicion
 from leakguard.guard.inquiry import Inquiry
 from leakguard.guard.told import WITHDRAW_REQUESTS, WITHDRAW_WINDOWS
 from leakguard.observer import Observer
-from leakguard.probes.requests import Passage, RequestTable, Sentinel
+from leakguard.probes.requests import Passage, RequestTable
 from leakguard.probes.routes import read_asgi
 from leakguard.records import Finding, Kind, Reading, RouteCount, Site, Status, Window
 
@@ -37,10 +36,7 @@ def inquiry() -> typing.Iterator[Inquiry]:
 def request(table: RequestTable, path: str, *, keep: bool) -> None:
     """Send one request through the table; a kept one stays in ``KEPT``."""
     scope: dict[str, object] = {"type": "http", "method": "POST", "path": path, "root_path": ""}
-    passage = Passage(scope, time.perf_counter())
-    sentinel = Sentinel()
-    scope["leakguard"] = sentinel
-    passage.ref = weakref.ref(sentinel)
+    passage = Passage.of(scope)
     table.begin(passage)
     passage.status = 200
     read_asgi(passage, scope)

@@ -45,6 +45,18 @@ HOST = """
         sharing.append({"shared": SHARED, "own": "y" * (1000 + number)})
         tuples.add((number, f"{number}"))
 
+    class Linked:
+        def __init__(self, number):
+            self.body = str(number) * 1000
+            self.around = busy
+
+    linked = {}
+    busy = {"tasks": []}
+
+    def link(number):
+        linked[number] = Linked(number)
+        busy["tasks"] = [list(linked.values())]
+
     def lose(lost, number):
         value = f"lost {number}".encode() * 50
         lost(value)
@@ -112,6 +124,15 @@ def test_size_is_what_one_more_costs(game):
     assert "pympler" in answer.size_method
 
 
+def test_size_of_an_element_that_leads_to_all_others(game):
+    """An element from which a way leads to the others (a connection, a task at work on them all) has its own size alone."""
+    for number in range(50):
+        game.link(number)
+    (answer,) = explain(make_observer(), [Question("container", key=id(game.linked))])
+    assert answer.bytes_each is not None
+    assert 1_000 < answer.bytes_each < 4_000
+
+
 def test_pympler_is_not_let_near_a_class_with_opinions(game):
     """Where a class would be asked for its size or length, builtin sizes are summed up, and the method says so."""
     for number in range(50):
@@ -135,9 +156,9 @@ def test_both_ways_of_sizing_agree(game):
         rows = []
         for container in (game.pending, game.sharing, game.tuples):
             newest = elements.newest(container)
-            groups = sizes._reach(newest, time.monotonic() + 30)
+            groups = sizes._reach(newest, (), time.monotonic() + 30)
             summed = [sum(sizes.shallow(value) for value in group) for group in groups]
-            rows.append([sizes._median(sizes._pympler(newest)), sizes._median(summed)])
+            rows.append([sizes._median(sizes._pympler(newest, ())), sizes._median(summed)])
         return [json.dumps(rows).encode()]
 
     copy = Copy.begin(work, 60)

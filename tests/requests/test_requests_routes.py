@@ -14,14 +14,14 @@ from leakguard.probes.routes import MAX_ROUTES, OTHER, RouteNames, normalise, re
 
 
 def asgi_name(names: RouteNames, **scope: typing.Any) -> str:
-    passage = Passage(scope, 0.0)
+    passage = Passage.of(scope)
     passage.status = scope.pop("status", 200)
     read_asgi(passage, {"method": "GET", "path": "/", "root_path": "", **scope})
     return names.of_passage(passage)
 
 
 def wsgi_name(names: RouteNames, **environ: typing.Any) -> str:
-    passage = Passage(environ, 0.0)
+    passage = Passage.of(environ)
     passage.status = environ.pop("status", 200)
     read_wsgi(passage, {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SCRIPT_NAME": "", **environ})
     return names.of_passage(passage)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import time
 import tracemalloc
-import weakref
 
 import pytest
 
 from leakguard.probes.failures import Cause
-from leakguard.probes.requests import MAX_SURVIVORS, Passage, RequestTable, Sentinel
+from leakguard.probes.requests import MAX_SURVIVORS, Passage, RequestTable
 from leakguard.probes.routes import read_asgi
 
 Scope = dict[str, object]
@@ -19,10 +18,7 @@ Scope = dict[str, object]
 def request(table: RequestTable, path: str = "/x", *, status: int = 200, cause: Cause | None = None) -> Scope:
     """Send one request through the table as the middleware does and return its scope."""
     scope: Scope = {"type": "http", "method": "GET", "path": path, "root_path": ""}
-    passage = Passage(scope, time.perf_counter())
-    sentinel = Sentinel()
-    scope["leakguard"] = sentinel
-    passage.ref = weakref.ref(sentinel)
+    passage = Passage.of(scope)
     table.in_flight.add(passage)
     passage.status = status
     passage.cause = cause
