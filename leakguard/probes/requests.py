@@ -157,7 +157,10 @@ class RequestTable:
         passage.scope = passage.task = None
         self.ended.append(passage)
         if len(self.ended) >= FOLD_AT:
-            self.fold(sweep=False)
+            try:
+                self.fold(sweep=False)
+            except Exception:
+                pass  # nothing of ours reaches the host; the guard's thread folds as well, and its fence says what is wrong
 
     def fold(self, *, sweep: bool = True) -> None:
         """Turn the queued passages into counts and survivors; returns at once when another thread is at it.
@@ -200,12 +203,10 @@ class RequestTable:
                 tally.errors += 1
                 if cause is not None:
                     self._note_cause(cause, tally.route)
-            sentinel_held = sys.getrefcount(passage.sentinel) > _OURS
-            if sentinel_held:
-                self._follow(Survivor(weakref.ref(passage.sentinel), tally.route, cause, passage.ended))
-            passage.sentinel = (
-                None  # a task that outlives the request has its passage, and must not seem to keep the request
-            )
+            if sys.getrefcount(passage.sentinel) > _OURS:
+                self._follow(passage)
+            # A task that outlives the request has its passage, and must not seem to keep the request.
+            passage.sentinel = None
 
     def _tally_of(self, passage: Passage) -> _Tally:
         route = self.names.of_passage(passage)
@@ -224,11 +225,13 @@ class RequestTable:
             self._fingerprints.clear()
         self._fingerprints[cause, route] = self._on_cause(cause, route)
 
-    def _follow(self, survivor: Survivor) -> None:
+    def _follow(self, passage: Passage) -> None:
+        """Keep an eye on a request that has ended and is alive."""
         self._skipped += 1
-        if self._skipped < self._weight:
+        if self._skipped < self._weight or passage.sentinel is None or passage.route is None:
             return
         self._skipped = 0
+        survivor = Survivor(weakref.ref(passage.sentinel), passage.route, passage.cause, passage.ended)
         self._survivors.append(survivor)
         if len(self._survivors) > MAX_SURVIVORS:
             # Keep every other one and count each for two: the rate stays right and the memory bounded.

@@ -33,8 +33,8 @@ _MOST_WRAPPERS = 8
 
 
 Clue = tuple[str, str, str | None, str]
-"""What tells the name of a route: method, prefix that the app is mounted at, the framework's template, and where it has none the
-path that the client sent, or ``UNMATCHED``. A plain tuple, for each request makes one."""
+"""What tells the name of a route: method, prefix that the app is mounted at, the framework's template, and where there is none
+the path that the client sent, or ``UNMATCHED``. A plain tuple, for each request makes one."""
 
 
 def read_asgi(passage: Passage, scope: typing.Any) -> None:
