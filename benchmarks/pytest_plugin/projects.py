@@ -130,8 +130,9 @@ def measure(project: Project, runs: int) -> tuple[str, float]:
     with tempfile.TemporaryDirectory(prefix="leakguard-suite-") as folder:
         tests = source(python, project, Path(folder))
         leave = [word for name in project.leaky for word in ("--deselect-matching", name)]
-    XX
-        for number in range(runs + 1):
+        plain: list[Run] = []
+        guarded: list[Run] = []
+            for number in range(runs + 1):
             for into, options in ((plain, ["-p", "no:leakguard"]), (guarded, ["--leakguard"])):
                 ran = run(python, project, tests, [*options, *leave])
                 if number:  # the first one writes the bytecode
