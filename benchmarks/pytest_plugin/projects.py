@@ -132,7 +132,7 @@ def measure(project: Project, runs: int) -> tuple[str, float]:
         leave = [word for name in project.leaky for word in ("--deselect-matching", name)]
         plain: list[Run] = []
         guarded: list[Run] = []
-            for number in range(runs + 1):
+        for number in range(runs + 1):
             for into, options in ((plain, ["-p", "no:leakguard"]), (guarded, ["--leakguard"])):
                 ran = run(python, project, tests, [*options, *leave])
                 if number:  # the first one writes the bytecode
