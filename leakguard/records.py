@@ -143,6 +143,7 @@ class Window:
     loop: LoopLoad | None = None
     stuck: tuple[Stuck, ...] = ()
     blocks_low: int = 0  # the lowest number of allocated blocks seen in the window
+    low_at: int = 0  # requests handled by then: what grows is lowest at the beginning; 0 where that is not known
     websockets: int = 0
     warm: bool = False  # closed after the warm-up
     forgotten: int = 0  # kinds of failures that the worker forgot since it started, to make room for others

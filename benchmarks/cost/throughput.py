@@ -10,10 +10,14 @@ import typing
 import psutil
 
 from benchmarks.cost.server import Load, serving, wrk
-from benchmarks.cost.table import Scale, Table, against, spread
+from benchmarks.cost.table import QUICK, Scale, Table, against, spread
 
 PATH = "/hello/you"
 TARGET = 0.97
+INSTANCES = 5
+"""Pairs of servers, one after the other: where a process's memory happens to lie makes a difference of some percent."""
+YOUNG = 3.0
+"""Stretches of load after which a worker is no longer young: until then leakguard looks at it often."""
 
 
 class Round(typing.NamedTuple):
@@ -23,42 +27,65 @@ class Round(typing.NamedTuple):
     each: float
 
 
+class Pair(typing.NamedTuple):
+    """The same stretch of load at both servers."""
+
+    plain: Round
+    guarded: Round
+
+    @property
+    def rate(self) -> float:
+        """Throughput with leakguard to that without."""
+        return self.guarded.load.per_second / self.plain.load.per_second
+
+
 def run(scale: Scale) -> Table:
-    """Serve both apps at once and load them in turn, in shuffled order."""
+    """Serve both apps at once and load them in turn, in shuffled order; anew for each instance."""
     dice = random.Random(1)
-    rounds: dict[str, list[Round]] = {"nothing": [], "guarded": []}
-    with serving("nothing") as plain, serving("guarded") as guarded:
-        servers = {"nothing": plain, "guarded": guarded}
-        for number in range(scale.rounds + 1):
-            for name in dice.sample(list(servers), 2):
-                taken = _round(*servers[name], scale.seconds / 2)
-                if number:  # the first round warms up
-                    rounds[name].append(taken)
-    pairs = list(zip(rounds["guarded"], rounds["nothing"], strict=True))
-    rate = [mine.load.per_second / theirs.load.per_second for mine, theirs in pairs]
-    tail = [mine.load.p99 / theirs.load.p99 for mine, theirs in pairs]
-    each = [theirs.each / mine.each for mine, theirs in pairs]
+    young: list[Pair] = []
+    later: list[Pair] = []
+    for _ in range(INSTANCES if scale is not QUICK else 1):
+        with serving("nothing") as plain, serving("guarded") as guarded:
+            for port, _ in (plain, guarded):
+                wrk(port, PATH, 1)  # caches fill
+            young.append(_pair(dice, plain, guarded, YOUNG * scale.seconds))
+            later += [_pair(dice, plain, guarded, scale.seconds / 2) for _ in range(max(scale.rounds // INSTANCES, 1))]
     rows = [
         (
             title,
-            spread([taken.load.per_second for taken in rounds[name]], 0),
-            spread([taken.load.p99 for taken in rounds[name]]),
-            spread([taken.each for taken in rounds[name]], 1),
+            spread([getattr(pair, name).load.per_second for pair in later], 0),
+            spread([getattr(pair, name).load.p99 for pair in later]),
+            spread([getattr(pair, name).each for pair in later], 1),
         )
-        for title, name in (("do-nothing middleware", "nothing"), ("leakguard", "guarded"))
+        for title, name in (("do-nothing middleware", "plain"), ("leakguard", "guarded"))
     ]
+    rate, first = [pair.rate for pair in later], [pair.rate for pair in young]
     bound = against(statistics.median(rate), TARGET, least=True)
     text = (
         "uvicorn with one worker, `wrk -t1 -c16` against Starlette's hello-world; both servers live at once and are loaded in "
-        f"turn, {scale.rounds} rounds; median and range. Server and client share the machine's cores."
+        f"turn, {len(later)} rounds over {len(young)} pairs of servers; median and range. Server and client share the "
+        "machine's cores."
     )
-    note = f"Throughput to the do-nothing middleware's, by round: {spread(rate, 3)} ({bound}). p99 likewise: {spread(tail, 2)}."
+    note = (
+        f"Throughput to the do-nothing middleware's, by round: {spread(rate, 3)} ({bound}); in the first "
+        f"{YOUNG * scale.seconds:.0f} s of a worker, in which leakguard looks often: {spread(first, 3)}. "
+        f"p99 likewise: {spread([pair.guarded.load.p99 / pair.plain.load.p99 for pair in later])}."
+    )
     steady = (
         "What the machine's other work disturbs less, the server's processor time per request, allows a throughput of "
-        f"{spread(each, 3)} of the do-nothing middleware's."
+        f"{spread([pair.plain.each / pair.guarded.each for pair in later], 3)} of the do-nothing middleware's."
     )
     columns = ("", "requests per second", "p99 ms", "processor us per request")
     return Table("Throughput", text, columns, tuple(rows), (note, steady))
+
+
+Served = tuple[int, "subprocess.Popen[bytes]"]
+
+
+def _pair(dice: random.Random, plain: Served, guarded: Served, seconds: float) -> Pair:
+    servers = {"plain": plain, "guarded": guarded}
+    taken = {name: _round(*servers[name], seconds) for name in dice.sample(list(servers), 2)}
+    return Pair(**taken)
 
 
 def _round(port: int, server: subprocess.Popen[bytes], seconds: float) -> Round:

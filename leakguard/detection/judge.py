@@ -14,7 +14,7 @@ from dataclasses import replace
 from leakguard.detection import vitals, words
 from leakguard.detection.containers import bounded, find_containers
 from leakguard.detection.growth import Growth
-from leakguard.detection.population import find_population
+from leakguard.detection.population import find_population, is_common
 from leakguard.detection.retained import find_retained
 from leakguard.detection.routes import Counts
 from leakguard.detection.suspicion import History, Suspicion
@@ -34,6 +34,7 @@ _UNDERSTOOD = 0.3
 # One thing kept may drag a whole graph along; beyond this much of it, it does not explain what grows.
 _MOST_BLOCKS_EACH = 600
 _MOST_BYTES_EACH = 256 * 1024
+_MOST_BLOCKS_BESIDE = 30  # every graph has dicts, tuples and lists: fewer of these belong to something else
 _FEW_OBJECTS, _FEW_TRACKED = 50, 0.01
 _SMALL_BLOCK = 32  # bytes: objects are seldom smaller, so that a measured size bounds the blocks it is made of
 # Where the interpreter itself keeps track of tasks and threads: these grow when the tasks do.
@@ -179,26 +180,28 @@ def _levels(
             blocks = None  # each buffer that Python's allocator passes on to malloc is one block as well
     if blocks and not _explained(blocks, known, filling, history, _MOST_BLOCKS_EACH):
         held = vitals.suspect(windows, vitals.BLOCKS, blocks, counts)
-        population = find_population(censuses, counts)
+        population = _telling(find_population(censuses, counts), held)
         rss = vitals.measure(windows, vitals.RSS)
         held = replace(held, bytes_per_request=rss.per_request if rss else None)
         found.append(_as_type(population, held) if population else held)
     if not found and not known and heap is None and blocks is None:
         found += _allocator(windows, counts)
-    if history.collects and _may_be_garbage(windows, censuses):
-        found = [_unswept(suspicion) for suspicion in found]
+    if history.collects:
+        found = [_unswept(each) if _may_be_garbage(each, windows, censuses) else each for each in found]
     return [_waiting(suspicion) for suspicion in found] if waiting else found
 
 
-def _may_be_garbage(windows: Sequence[Window], censuses: Sequence[Census]) -> bool:
+def _may_be_garbage(suspicion: Suspicion, windows: Sequence[Window], censuses: Sequence[Census]) -> bool:
     """Say whether what grows may be cycles that wait for a full collection: objects that it tracks grow, and there was none."""
     warm = [window for window in windows if window.warm]
     if any(window.pauses.full for window in warm[len(warm) // 3 :]):
         return False
     if len(censuses) < 2:
         return True
-    gained = censuses[-1].objects - censuses[0].objects
-    return gained > max(_FEW_OBJECTS, _FEW_TRACKED * (censuses[-1].requests - censuses[0].requests))
+    gained, handled = censuses[-1].objects - censuses[0].objects, censuses[-1].requests - censuses[0].requests
+    # Every cycle goes through objects that are tracked: a few of them cannot be what many blocks hang on.
+    enough = suspicion.total_rate * handled / _MOST_BLOCKS_BESIDE if suspicion.key == "blocks" else 0.0
+    return gained > max(_FEW_OBJECTS, _FEW_TRACKED * handled, enough)
 
 
 def _unswept(suspicion: Suspicion) -> Suspicion:
@@ -221,6 +224,14 @@ def _blocks_said(blocks: Growth | None) -> str:
         f"Python's blocks grow by {words.rate(blocks.per_request)} per request, which at most {vitals.SMALL_OBJECT} bytes "
         "each cannot account for"
     )
+
+
+def _telling(population: Suspicion | None, held: Suspicion) -> Suspicion | None:
+    """Return the growing type if it may be what the blocks are made of, and does not make a sure thing doubtful."""
+    if population is None or not vitals.stale(held.status, population.status):
+        return None
+    most = _MOST_BLOCKS_BESIDE if is_common(population.name) else _MOST_BLOCKS_EACH
+    return population if population.total_rate * most >= held.total_rate else None
 
 
 def _as_type(population: Suspicion, held: Suspicion) -> Suspicion:

@@ -21,6 +21,11 @@ _COMMON = frozenset(
 ) | {"dict", "list", "tuple", "set", "function", "cell", "method", "frame", "builtin_function_or_method"}
 
 
+def is_common(name: str) -> bool:
+    """Say whether a type is one that every leaked graph is made of."""
+    return name in _COMMON
+
+
 def find_population(censuses: Sequence[Census], counts: Counts) -> Suspicion | None:
     """Return the most telling type that grew in every look at a lasting rate, ``None`` without one.
 
@@ -40,7 +45,7 @@ def find_population(censuses: Sequence[Census], counts: Counts) -> Suspicion | N
         if min(rates) <= 0 or rates[-1] < _AGREES * early or early < _SLOWEST:
             continue
         whole = attribute_lengths(points, counts).per_request
-        rank = (name not in _COMMON, abs(whole - round(whole)) <= 0.02 * whole and round(whole) >= 1, early)
+        rank = (not is_common(name), abs(whole - round(whole)) <= 0.02 * whole and round(whole) >= 1, early)
         if best is None or rank > best[0]:
             best = rank, name, points
     return _suspicion(best[1], best[2], counts) if best else None

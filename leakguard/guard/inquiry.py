@@ -11,6 +11,7 @@ import functools
 import gc
 import math
 import os
+import sys
 import time
 import typing
 from collections.abc import Callable, Sequence
@@ -77,6 +78,7 @@ class Inquiry:
         self._collected_warm = False
         self._imported: int | None = None
         self._imported_at: int | None = None
+        self._composing = 0
         self._sure_since: float | None = None
         self.windows = Past[Window](MAX_WINDOWS)
         self.censuses = Past[Census](MAX_CENSUSES)
@@ -86,6 +88,7 @@ class Inquiry:
         self.burst = Burst()
         self._requests = requests
         self._asked: tuple[Suspicion, ...] = ()
+        self._answered: tuple[Suspicion, ...] = ()
         self._burst_for: tuple[Suspicion, ...] = ()
         self._burst_began = 0.0
         self._burst_requests = 0
@@ -102,8 +105,8 @@ class Inquiry:
 
     @property
     def own_blocks(self) -> int:
-        """How many of the allocated blocks are the past's and the imports of the deep look: not growth of the host's."""
-        return self.windows.room + self.censuses.room + (self._imported or 0)
+        """How many of the allocated blocks are the past's and late imports of ours: not growth of the host's."""
+        return self.windows.room + self.censuses.room + (self._imported or 0) + self._composing
 
     def note_window(self, window: Window) -> None:
         """Remember one more window; those of a burst as one, for tracing swells the C heap while it lasts."""
@@ -125,7 +128,11 @@ class Inquiry:
         if len(self.windows.records) <= self._imported_at:
             return window  # it began before the imports, and its lowest level is of then
         usual = max((s.total_rate for s in self.suspicions if s.key == "blocks"), default=0.0)
-        rise = window.blocks_low - latest.blocks_low - usual * (window.requests - latest.requests)
+        rise = (
+            window.blocks_low
+            - latest.blocks_low
+            - usual * ((window.low_at or window.requests) - (latest.low_at or latest.requests))
+        )
         self._imported = max(round(rise), 0)
         return dataclasses.replace(window, blocks_low=window.blocks_low - self._imported)
 
@@ -138,6 +145,10 @@ class Inquiry:
         self.suspicions = judge(
             History(self.windows.records, self.censuses.records, sizes=self._sizes(), collects=gc.isenabled())
         )
+        # What was confirmed and is now explained is told, even if the burst and the look have blurred the level meanwhile.
+        now = {(suspicion.kind, suspicion.key) for suspicion in self.suspicions}
+        self.suspicions += tuple(s for s in self._answered if (s.kind, s.key) not in now)
+        self._answered = ()
         return self._compose_all(failures, leaving=leaving)
 
     def step(self, now: float, requests: int) -> None:
@@ -238,6 +249,9 @@ class Inquiry:
                 explanation = None
             self._explained.pop((suspicion.kind, suspicion.key), None)  # back in as the newest
             self._explained[suspicion.kind, suspicion.key] = (now, self._with_recalled_site(suspicion, explanation))
+        self._answered = tuple(
+            s for s in self._asked if s.status is Status.CONFIRMED and self._explained[s.kind, s.key][1] is not None
+        )
         self._asked = ()
         while len(self._explained) > MAX_EXPLAINED:
             kind, key = next(iter(self._explained))
@@ -326,9 +340,22 @@ class Inquiry:
         return Forgiveness(self.config.ignore)
 
     def _compose_all(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
+        # Most workers never suspect anything: what only this needs comes with the first suspicion, and the first finding.
+        loaded, before = self._loaded, sys.getallocatedblocks()
+        try:
+            return self._compose(failures, leaving=leaving)
+        finally:
+            if self._loaded != loaded:
+                self._composing += max(sys.getallocatedblocks() - before, 0)
+
+    @property
+    def _loaded(self) -> tuple[bool, bool]:
+        return "leakguard.detection.finding" in sys.modules, "_forgiveness" in vars(self)
+
+    def _compose(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
         current: dict[str, Finding] = {}
         if self.suspicions:
-            from leakguard.detection.finding import compose  # most workers never suspect anything
+            from leakguard.detection.finding import compose
         for suspicion in self.suspicions:
             # A worker that leaves tells what is sure, though without the name that a look would have given it.
             sure = leaving and suspicion.status is Status.CONFIRMED

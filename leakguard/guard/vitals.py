@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 import typing
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from leakguard.probes.collector import CollectorProbe
 from leakguard.probes.failures import NO_ROUTE, Cause, FailureTable
 from leakguard.probes.hooks import HookSet
 from leakguard.probes.loop import LoopProbe
+from leakguard.probes.low import LowWater
 from leakguard.probes.process import ProcessProbe
 from leakguard.probes.requests import Passage, RequestTable, current
 from leakguard.probes.routes import read_asgi, read_wsgi
@@ -40,13 +40,12 @@ class Vitals:
         self.failures = FailureTable()
         self.requests = RequestTable(self.failures.record)
         self._fence = fence
-        self._own_blocks = own_blocks
+        self._blocks = LowWater(own_blocks, self.requests.handled)
         self._hooks = HookSet(self._record_outside)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_probe: LoopProbe | None = None
         self._started = time.time()
         self._opened = self._started
-        self._blocks_low = sys.maxsize
         self._windows = 0
 
     def start(self) -> None:
@@ -55,6 +54,7 @@ class Vitals:
         self.collector.install()
         self.collector.before_full.append(self.requests.before_full_collection)
         self.collector.after_full.append(self.requests.after_full_collection)
+        self.collector.after_each.append(self._blocks.after_collection)
 
     def stop(self) -> None:
         """Take out whatever ``start`` put in."""
@@ -78,7 +78,7 @@ class Vitals:
         self.requests.fold()
         if self._loop_probe is not None:
             self._loop_probe.beat()
-        self._blocks_low = min(self._blocks_low, self._blocks())
+        self._blocks.note()
 
     def retained_before(self) -> float:
         """Return the moment before which an ended request must be dead.
@@ -100,35 +100,32 @@ class Vitals:
             tasks=None if loop_tasks is None else len(loop_tasks),
         )
         stuck = [*(run("stuck requests", self._stuck, loop_tasks or []) or ()), *(run("tasks", self._surviving) or ())]
-        blocks = self._blocks()
+        now_blocks, lowest = self._blocks.take()
         # Taken before the total is read, for taking folds: a total that lags behind the routes blurs every rate.
         routes = run("requests", self.requests.take, self.retained_before()) or ()
         window = Window(
             opened=self._opened,
             closed=now,
-            reading=reading or Reading(at=now, rss=self.process.rss(), blocks=blocks),
+            reading=reading or Reading(at=now, rss=self.process.rss(), blocks=now_blocks.blocks),
             requests=self.requests.total,
             in_flight=self.requests.counted_in_flight(),
             routes=routes,
             pauses=run("collector", self.collector.take) or Pauses(),
             loop=run("event loop", self._loop_probe.take) if self._loop_probe is not None else None,
             stuck=tuple(stuck[:MAX_STUCK]),
-            blocks_low=min(self._blocks_low, blocks),
+            blocks_low=lowest.blocks,
+            low_at=lowest.requests,
             websockets=self.requests.websockets,
             warm=self._is_warm(now),
             forgotten=self.failures.evicted,
         )
-        self._opened, self._blocks_low = now, sys.maxsize
+        self._opened = now
         return window
 
     def _is_warm(self, now: float) -> bool:
         warmup = self.config.warmup
         busy = self.requests.total >= max(WARM_REQUESTS, WARM_REQUESTS_PER_SECOND * warmup)
         return busy or now - self._started >= warmup
-
-    def _blocks(self) -> int:
-        """Return the allocated blocks without those that leakguard itself took since the worker began."""
-        return sys.getallocatedblocks() - self._own_blocks()
 
     def collect(self) -> None:
         """Have the cyclic collector run once, in the thread of the event loop where there is one: finalizers belong there."""

@@ -45,6 +45,7 @@ def merge(older: Window, newer: Window) -> Window:
     """Return one window over the time of two neighbours: counts added, extremes kept, states as they were at its end."""
     before = {route.route: route for route in older.routes}
     after = {route.route: route for route in newer.routes}
+    lower = min(older, newer, key=lambda window: window.blocks_low)
     return Window(
         opened=older.opened,
         closed=newer.closed,
@@ -63,7 +64,8 @@ def merge(older: Window, newer: Window) -> Window:
         ),
         loop=_merge_loads(older, newer),
         stuck=newer.stuck,
-        blocks_low=min(older.blocks_low, newer.blocks_low),
+        blocks_low=lower.blocks_low,
+        low_at=lower.low_at,
         websockets=newer.websockets,
         warm=older.warm and newer.warm,
         forgotten=newer.forgotten,

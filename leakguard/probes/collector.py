@@ -32,6 +32,7 @@ class CollectorProbe:
         last_full: ``time.perf_counter()`` at the end of the latest one, 0 before the first.
         before_full, after_full: callables without arguments, run at the start and end of a full collection. They must be
             tiny and must not allocate much. One that raises is dropped for good and counted in ``dropped``.
+        after_each: the same, at the end of every collection.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class CollectorProbe:
         self.last_full = 0.0
         self.before_full: list[Callable[[], object]] = []
         self.after_full: list[Callable[[], object]] = []
+        self.after_each: list[Callable[[], object]] = []
         self.dropped = 0
         self._began: float | None = None
         self._tally = _Tally()
@@ -88,6 +90,7 @@ class CollectorProbe:
             self.fulls += 1
             self.last_full = ended
             self._run(self.after_full)
+        self._run(self.after_each)
 
     def _run(self, hooks: list[Callable[[], object]]) -> None:
         for hook in tuple(hooks):

@@ -146,6 +146,10 @@ class RequestTable:
             self.solo.begin(passage, len(self.in_flight))
         self.in_flight.add(passage)
 
+    def handled(self) -> int:
+        """Return how many requests have ended so far, those that wait for the fold included."""
+        return self.total + len(self.ended)
+
     def counted_in_flight(self) -> int:
         """Return how many requests are in flight, those of leakguard's own page left out."""
         return sum(passage.route is not UNCOUNTED for passage in tuple(self.in_flight))
