@@ -129,6 +129,7 @@ class Guard:
                 pace.window_closed(now)
                 run("window and journal", self._close_window)
             run("looking", self._look)
+        run("looking", self.inquiry.last_answer, time.monotonic())
         run("window and journal", self._close_window, leaving=True)
         run("looking", self.inquiry.close)
         run("recycling", self.recycler.close)

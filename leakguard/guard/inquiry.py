@@ -45,6 +45,7 @@ BURST_LEAKS, BURST_REQUESTS = 5, 50  # enough of them in a burst
 EXPLAIN_AGAIN = 1800.0  # seconds before the same suspicion is looked at deeply once more
 COLLECT_AGAIN = 300.0  # seconds between two collections of ours
 MAX_QUESTIONS = 4
+LAST_ANSWER = 2.0  # seconds that the end of a worker waits for a look which has been asked already
 LAST_LOOK = 4.0  # seconds that a worker which must leave spends on a last look; memory goes on rising meanwhile
 
 
@@ -188,6 +189,11 @@ class Inquiry:
             self._ask(now, requests)
             self.burst.stop()
             self._take_answer(self.observer.wait(LAST_LOOK), now)
+
+    def last_answer(self, now: float) -> None:
+        """Wait a little for the deep look that is under way: the worker ends, and this is what it has found out."""
+        if self._asked:
+            self._take_answer(self.observer.wait(LAST_ANSWER), now)
 
     def close(self) -> None:
         """End a burst and a look that are under way."""
@@ -361,7 +367,7 @@ class Inquiry:
             sure = leaving and suspicion.status is Status.CONFIRMED
             if not sure and not self._is_told(suspicion):
                 continue
-            explanation = self._explained.get((suspicion.kind, suspicion.key), (0.0, None))[1]
+            explanation = self._explanation(suspicion)
             finding = compose(
                 self._blame.routed(suspicion, explanation, self.windows.records),
                 explanation,
@@ -371,6 +377,14 @@ class Inquiry:
             current.setdefault(finding.fingerprint, self.told.as_sure_as_before(finding))
         self.told.window(current.values(), self._requests.total)
         return tuple(current.values())
+
+    def _explanation(self, suspicion: Suspicion) -> Explanation | None:
+        key = suspicion.kind, suspicion.key
+        if suspicion.kind is Kind.THREADS and key not in self._explained:
+            from leakguard.observer import threads  # no copy is needed: the interpreter lists them
+
+            self._explained[key] = time.monotonic(), threads.explain()
+        return self._explained.get(key, (0.0, None))[1]
 
     def _is_told(self, suspicion: Suspicion) -> bool:
         """Say whether the finding already has its lasting name: a container has its path, others wait for the look."""

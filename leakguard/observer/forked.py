@@ -33,6 +33,8 @@ _CALM = 0.05
 _CALM_PER_BYTE = 0.1 / (1 << 30)
 _CALM_SLEEP = 1.2  # slices: every thread that waits for the lock has then begun to wait anew, with the long slice
 
+# A copy computes and never waits, so one that sleeps for so long met a lock whose owner does not exist in it.
+_HUNG = 1.0
 # A killed process is gone when its memory is unmapped: milliseconds. One that hangs in the kernel is left to init.
 _DYING = 1.0
 # The copy's own alarm rings a little after the host's deadline, for the case that the host can no longer kill it.
@@ -75,6 +77,7 @@ class Copy:
         self.stall = stall
         self._answer = answer
         self._deadline = deadline
+        self._asleep_since: float | None = None
 
     @classmethod
     def begin(cls, work: Work, seconds: float, memory: int = 0) -> Copy:
@@ -100,12 +103,14 @@ class Copy:
         return cls(pid, answer, stall, time.monotonic() + seconds)
 
     def poll(self) -> Answer | None:
-        """Return the answer, or ``None`` while the copy still works. A copy past its deadline is killed."""
+        """Return the answer, or ``None`` while the copy still works. One that hangs, or is past its deadline, is killed."""
         if self.pid and not self._ended():
-            if time.monotonic() < self._deadline:
+            now = time.monotonic()
+            hung = self._hangs(now)
+            if now < self._deadline and not hung:
                 return None
             self.kill()
-            return Answer(why="the forked look ran into its deadline and was killed")
+            return Answer(why=f"the forked look {'hung' if hung else 'ran into its deadline'} and was killed")
         try:
             return _read(self._answer)
         finally:
@@ -128,6 +133,14 @@ class Copy:
         self.pid = 0
         self.kill()
 
+    def _hangs(self, now: float) -> bool:
+        """Say whether the copy has slept at every poll for ``_HUNG`` seconds. One that waits for a processor does not sleep."""
+        if _state(self.pid) != "S":
+            self._asleep_since = None
+        elif self._asleep_since is None:
+            self._asleep_since = now
+        return self._asleep_since is not None and now - self._asleep_since > _HUNG
+
     def _ended(self) -> bool:
         try:
             ended, _ = os.waitpid(self.pid, os.WNOHANG)
@@ -136,6 +149,15 @@ class Copy:
         if ended:
             self.pid = 0
         return bool(ended)
+
+
+def _state(pid: int) -> str | None:
+    """Return the kernel's letter for what a process does; ``None`` where it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - a Path costs more than the reading
+            return file.read().rpartition(b") ")[2][:1].decode()
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -17,8 +17,8 @@ if typing.TYPE_CHECKING:
 
 Result = Census | tuple[Explanation | None, ...]
 
-# After a failed look the next one waits, twice as long each time: what hung once hangs again.
-_BACK_OFF = 10.0
+# After a failed look the next one waits, twice as long each time: a hang may be chance, several in a row are not.
+_BACK_OFF = 2.0
 _LONGEST_BACK_OFF = 3600.0
 # The copy's writes to reference counts copy pages of the host: 56 % of its memory measured under an idle host, 90 %
 # under one that writes hard. So all of it must be free, and a little for the look's own lists.

@@ -408,3 +408,46 @@ def test_a_constant_leak_above_the_floor_is_found_and_confirmed(
     found = only(history)
     assert (found.key, found.status) == ("blocks", Status.CONFIRMED)
     assert found.per_request == pytest.approx(rate, rel=0.25)
+
+
+def jittered(history: History) -> History:
+    """Return a history whose low-water marks were read anywhere in their windows, as they are under a real load."""
+    windows, before = [], None
+    for number, window in enumerate(history.windows):
+        if before is not None:
+            part = (number * 7 % 10) / 10
+            low = round(before.blocks_low + part * (window.blocks_low - before.blocks_low))
+            at = round(before.requests + part * (window.requests - before.requests))
+            windows.append(dataclasses.replace(window, blocks_low=low, low_at=at))
+        before = window
+    return dataclasses.replace(history, windows=tuple(windows))
+
+
+def test_a_mark_counts_at_the_requests_at_which_it_was_read() -> None:
+    """Where in its window a growing level was read is no noise: the rate of each third is that of the leak."""
+    app = App(leaky=TELEMETRY, per_blocks=40, per_rss=3000, noise=5, requests=300, windows=80)
+    history = jittered(app.history())
+    (found,) = judge(history)
+    assert (found.key, found.status, found.route) == ("blocks", Status.CONFIRMED, TELEMETRY)
+    assert found.per_request == pytest.approx(40, rel=0.03)
+
+
+def test_a_type_too_rare_to_be_what_grows_does_not_make_it_doubtful() -> None:
+    """A few tuples in hundreds of requests are not what two blocks per request are made of: the level is told as it is."""
+    history = App(leaky=TELEMETRY, per_blocks=10, windows=80, looks=4).history()
+    looks = tuple(
+        dataclasses.replace(look, types={**look.types, "builtins.tuple": 1000 + look.requests // 50})
+        for look in history.censuses
+    )
+    (found,) = judge(dataclasses.replace(history, censuses=looks))
+    assert (found.key, found.status) == ("blocks", Status.CONFIRMED)
+
+
+def test_few_tracked_objects_are_not_the_garbage_behind_many_blocks() -> None:
+    """Without a full collection, growth is confirmed all the same when the objects that could be cycles are far too few."""
+    history = App(leaky=TELEMETRY, per_blocks=10, windows=80, looks=6, full_every=10_000).history()
+    few = tuple(dataclasses.replace(look, objects=50_000 + look.requests // 60) for look in history.censuses)
+    many = tuple(dataclasses.replace(look, objects=50_000 + look.requests) for look in history.censuses)
+    assert judge(dataclasses.replace(history, censuses=few))[0].status is Status.CONFIRMED
+    (waiting,) = judge(dataclasses.replace(history, censuses=many))
+    assert (waiting.status, waiting.needs_collection) == (Status.SUSPECT, True)

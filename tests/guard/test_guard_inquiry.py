@@ -17,7 +17,7 @@ from leakguard.guard.told import WITHDRAW_REQUESTS, WITHDRAW_WINDOWS
 from leakguard.observer import Observer
 from leakguard.probes.requests import Passage, RequestTable
 from leakguard.probes.routes import read_asgi
-from leakguard.records import Finding, Kind, Reading, RouteCount, Site, Status, Window
+from leakguard.records import Explanation, Finding, Kind, Reading, RouteCount, Site, Status, Window
 
 KEPT: list[dict[str, object]] = []
 
@@ -193,3 +193,22 @@ def test_better_evidence_takes_the_place_of_regression() -> None:
     assert (moved.route, moved.per_request, moved.bytes_per_request) == ("GET /a", 40.0, 40.0)
     assert moved.reasons == ("grew", "it is allocated there")
     assert on_route(suspicion, "GET /never", "x", [window]) is suspicion
+
+
+def test_what_was_confirmed_and_then_explained_is_told(inquiry: Inquiry) -> None:
+    """A burst and a look blur the level for a while: the answer to a sure thing is told all the same, and only once."""
+    sure = Suspicion(Kind.LEAK, Status.CONFIRMED, "blocks", "allocated blocks", 1.0, growth=1000, requests=1000)
+    site = Site("app.py", 21, "events")
+    inquiry._asked = (sure,)
+    inquiry._note_explanations((Explanation(holder="outside Python", site=site, bytes_each=64),), time.monotonic())
+    (found,) = inquiry.judge({})
+    assert (found.status, found.site, found.holder) == (Status.CONFIRMED, site, "outside Python")
+    assert inquiry.judge({}) == ()
+
+
+def test_what_was_only_suspected_is_not_told_by_its_explanation(inquiry: Inquiry) -> None:
+    """An explanation does not make a suspicion sure."""
+    doubtful = Suspicion(Kind.LEAK, Status.SUSPECT, "blocks", "allocated blocks", 1.0, growth=1000, requests=1000)
+    inquiry._asked = (doubtful,)
+    inquiry._note_explanations((Explanation(holder="outside Python"),), time.monotonic())
+    assert inquiry.judge({}) == ()

@@ -355,6 +355,33 @@ def test_copy_past_its_deadline_is_killed():
         os.kill(pid, 0)
 
 
+def test_copy_that_hangs_is_killed_at_once():
+    """A copy that waits for a lock whose owner it does not have is seen to sleep, and is not waited for until its deadline."""
+    locked = threading.Lock()
+    locked.acquire()
+
+    def work():
+        locked.acquire()
+        return [b""]
+
+    began = time.monotonic()
+    answer = finish(Copy.begin(work, 60))
+    assert "hung" in answer.why
+    assert time.monotonic() - began < 20
+
+
+def test_copy_that_works_is_not_taken_for_one_that_hangs():
+    """A copy that computes for longer than one that hangs is given answers, however seldom it has the processor."""
+
+    def work():
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            pass
+        return [b"done"]
+
+    assert run(work) == (b"done",)
+
+
 def test_copy_dies_by_itself_when_the_host_cannot_kill_it():
     """A copy whose host never comes back to it ends by its own alarm."""
     copy = Copy.begin(patient, 0.1)
