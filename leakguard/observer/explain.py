@@ -173,6 +173,10 @@ class Look:
         for one in left.kept if question.key == 0 and not left.lost else ():
             known = next((value for value in one.way[-2::-1] if id(value) in self._walk), one.way[0])
             found = self._search.trail([known], until)
+            if found is Loose.OUTSIDE:
+                return self._lonely(
+                    known, found, until
+                )  # a graph that hangs on what C code lost, or on a cycle through it
             if not isinstance(found, Loose) and found.rank is not Rank.SERVER:
                 return _kept(one, found)
         return None
@@ -301,6 +305,7 @@ def _lost(one: allocations.Lost, requests: int) -> Explanation:
     note = f"{one.blocks} blocks in {requests} requests"
     return Explanation(
         holder=Loose.OUTSIDE.value if one.whole else None,
+        type=one.type,
         site=one.site,
         frames=one.frames,
         bytes_each=one.bytes_each,
