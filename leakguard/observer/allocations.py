@@ -33,6 +33,7 @@ class Lost:
     frames: tuple[Site, ...]
     blocks: int
     bytes_each: int
+    type: str | None  # of those that the collector tracks, if there are enough
     whole: bool  # every object of the heap was asked whether it holds one
 
 
@@ -73,12 +74,12 @@ def left(requests: int, until: float, ignore: Collection[int] = ()) -> Left:
         sizes[frames] += size
     enough = max(_PER_REQUEST * requests, _FEWEST)
     suspects = {frames for frames, count in blocks.items() if count >= enough and origin(frames[0][0]) != "leakguard"}
-    held, ways, whole = _held(suspects, until, ignore)
+    held, ways, types, whole = _held(suspects, until, ignore)
     lost, kept = [], []
     for frames in suspects:
         alone, each = blocks[frames] - held[frames], sizes[frames] // blocks[frames]
         if alone >= enough and held[frames] <= _HELD * blocks[frames]:
-            lost.append(Lost(*place(frames), alone, each, whole))
+            lost.append(Lost(*place(frames), alone, each, _commonest(types[frames], enough), whole))
         elif held[frames] >= enough:
             kept.append(Kept(*place(frames), held[frames], each, ways[frames]))
     return Left(
@@ -88,28 +89,35 @@ def left(requests: int, until: float, ignore: Collection[int] = ()) -> Left:
 
 
 _Ways = dict[Trace, tuple[object, ...]]
+_Types = dict[Trace, collections.Counter[str]]
 
 
 def _held(
     suspects: Iterable[Trace], until: float, ignore: Collection[int]
-) -> tuple[collections.Counter[Trace], _Ways, bool]:
+) -> tuple[collections.Counter[Trace], _Ways, _Types, bool]:
     """Count, by where they were allocated, the objects that some other object refers to, with the way to one of each.
+
+    Count as well, of all that the collector tracks, the types.
 
     What the collector does not track (tuples and dicts of texts and numbers) is not among its objects, so one goes through it.
     """
     wanted = set(suspects)
     held: collections.Counter[Trace] = collections.Counter()
     ways: _Ways = {}
+    types: _Types = collections.defaultdict(collections.Counter)
     seen: set[int] = set()
     passed: set[int] = set()
     kinds: dict[int, bool] = {}
     if not wanted:
-        return held, ways, True
+        return held, ways, types, True
     for number, value in enumerate(gc.get_objects()):
         if number % 1024 == 0 and time.monotonic() > until:
-            return held, ways, False
+            return held, ways, types, False
         if id(value) in ignore:
             continue
+        own = traceback_of(value)
+        if own in wanted:
+            types[own][naming.name_of(value)] += 1
         waiting: list[tuple[object, ...]] = [(value,)]
         while waiting:
             way = waiting.pop()
@@ -122,7 +130,12 @@ def _held(
                 if _collectable(type(referent), kinds) and not gc.is_tracked(referent) and id(referent) not in passed:
                     passed.add(id(referent))
                     waiting.append((*way, referent))
-    return held, ways, True
+    return held, ways, types, True
+
+
+def _commonest(types: collections.Counter[str], enough: float) -> str | None:
+    name, count = types.most_common(1)[0] if types else ("", 0)
+    return name if count >= enough else None
 
 
 def _collectable(kind: type, known: dict[int, bool]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import gc
 import json
 import time
@@ -66,8 +67,15 @@ class Look:
 
     def __init__(self, own: Collection[object]) -> None:
         self._ours = own_identities(own)
-        self._walk = Walk().run(naming.modules())
-        self._search = Search(self._walk, Roots(), self._ours)
+
+    @functools.cached_property
+    def _walk(self) -> Walk:
+        """What can be named: half of what a look costs, and not asked for where nothing in Python holds what leaks."""
+        return Walk().run(naming.modules())
+
+    @functools.cached_property
+    def _search(self) -> Search:
+        return Search(self._walk, Roots(), self._ours)
 
     def explain(self, question: Question, until: float) -> Explanation | None:
         """Answer one question by ``until``; ``None`` when nothing can be said."""
@@ -156,13 +164,19 @@ class Look:
 
     def _allocations(self, question: Question, until: float) -> Explanation | None:
         """Explain what a burst left behind: what nobody refers to, or else what is held where no container grows."""
-        left = allocations.left(question.requests, until, self._search.ignored)
+        left = allocations.left(
+            question.requests, until, self._search.ignored if "_search" in vars(self) else self._ours
+        )
         if question.key < len(left.lost):
             return _lost(left.lost[question.key], question.requests)
         # Held by what does not grow: a tuple or a text that is replaced by a longer one.
         for one in left.kept if question.key == 0 and not left.lost else ():
             known = next((value for value in one.way[-2::-1] if id(value) in self._walk), one.way[0])
             found = self._search.trail([known], until)
+            if found is Loose.OUTSIDE:
+                return self._lonely(
+                    known, found, until
+                )  # a graph that hangs on what C code lost, or on a cycle through it
             if not isinstance(found, Loose) and found.rank is not Rank.SERVER:
                 return _kept(one, found)
         return None
@@ -291,6 +305,7 @@ def _lost(one: allocations.Lost, requests: int) -> Explanation:
     note = f"{one.blocks} blocks in {requests} requests"
     return Explanation(
         holder=Loose.OUTSIDE.value if one.whole else None,
+        type=one.type,
         site=one.site,
         frames=one.frames,
         bytes_each=one.bytes_each,

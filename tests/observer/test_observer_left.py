@@ -11,6 +11,7 @@ from leakguard.observer.explain import prepare
 
 HOST = """
     import contextvars
+    import ctypes
 
     SEEN = contextvars.ContextVar("seen", default=())
     ROOT = contextvars.copy_context()
@@ -26,6 +27,13 @@ HOST = """
 
     def in_tuple(number):
         TEXTS["all"] = TEXTS.get("all", ()) + ("x" * 50 + str(number),)
+
+    class Reader:
+        def __init__(self, number):
+            self.lines = [["line", str(number) * 20], ["line", str(number) * 30]]
+
+    def lost_graph(number):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(Reader(number)))
 
     def cured(number):
         TEXTS["last"] = ("x" * 50 + str(number),)
@@ -62,6 +70,12 @@ def test_texts_in_untracked_tuples_have_a_holder(left, name, holder):
     assert (answer.holder, answer.type) == (holder, "str")
     assert answer.site.function.startswith(name)
     assert answer.retained_bytes >= 50 * 100
+
+
+def test_a_graph_that_hangs_on_a_lost_object_is_outside_python(left):
+    """Where C code lost an object that holds others, these are not held by whatever else they lead to: they are lost too."""
+    answer = left("lost_graph")
+    assert (answer.holder, answer.type) == ("outside Python", "game.Reader")
 
 
 def test_long_chain_is_held_by_its_head(left):
