@@ -155,7 +155,7 @@ def measure(project: Project, runs: int) -> tuple[str, float]:
 
 def source(python: Path, project: Project, folder: Path) -> Path:
     """Return the directory of a project's source, fetched and unpacked."""
-    fetch = [str(python), "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
+    fetch = [str(python), "-m", "pip", "download", "-q", "--no-deps", "--no-binary", project.name]
     subprocess.run([*fetch, "-d", str(folder), f"{project.name}=={project.version}"], check=True, capture_output=True)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
