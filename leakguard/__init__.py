@@ -55,5 +55,5 @@ def __getattr__(name: str) -> object:
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
-# No ``__dir__`` that lists what is loaded on demand: whoever reads all attributes of all modules (freezegun does, before a test)
-# would load it all.
+# No ``__dir__`` that lists what is loaded on demand: whoever reads all attributes of all modules (freezegun does, before each
+# test) would load it all.
