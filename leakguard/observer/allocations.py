@@ -79,7 +79,7 @@ def left(requests: int, until: float, ignore: Collection[int] = ()) -> Left:
     for frames in suspects:
         alone, each = blocks[frames] - held[frames], sizes[frames] // blocks[frames]
         if alone >= enough and held[frames] <= _HELD * blocks[frames]:
-            lost.append(Lost(*place(frames), alone, each, _commonest(types[frames], enough), whole))
+            lost.append(Lost(*place(frames), alone, each, _commonest(types[frames], alone / 2), whole))
         elif held[frames] >= enough:
             kept.append(Kept(*place(frames), held[frames], each, ways[frames]))
     return Left(
