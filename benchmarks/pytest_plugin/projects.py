@@ -75,7 +75,10 @@ PROJECTS = (
     Project(
         "starlette",
         "1.10.0",
-        ("httpx2", "opentelemetry-sdk", "httpx", "itsdangerous", "jinja2", "python-multipart", "pyyaml", "trio", "anyio", "typing_extensions"),
+        (
+            "httpx2", "httpx", "itsdangerous", "jinja2", "opentelemetry-sdk", "python-multipart", "pyyaml", "trio", "anyio",
+            "typing_extensions",
+        ),
         leaky=("test_staticfiles.py",),
     ),
     Project(

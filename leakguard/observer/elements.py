@@ -35,6 +35,7 @@ _LRU_LINK = "functools._lru_list_elem"
 # What lies before an object in its block: the collector's two words, and on 3.11 two for the attributes.
 _GC_HEADER = 16
 _DICT_HEADER = 16
+_MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT: of these types alone; for others there may lie somebody else's block
 
 Trace = tuple[tuple[str, int], ...]
 """A traceback as tracemalloc keeps it: file and line of each frame, innermost first."""
@@ -194,7 +195,7 @@ def allocation(objects: Iterable[object], home: str = "") -> tuple[Site | None, 
 def traceback_of(value: object) -> Trace | None:
     """Return where ``value`` was allocated: file and line of each frame, innermost first; ``None`` when no burst saw it."""
     trace: Trace | None = tracemalloc._get_object_traceback(value)  # type: ignore[attr-defined]
-    if trace is None and sys.version_info < (3, 12):
+    if trace is None and sys.version_info < (3, 12) and naming.HEAP_TYPE_FLAGS.__get__(type(value)) & _MANAGED_DICT:
         # There tracemalloc looks for the block of an instance with a dict behind the two pointers that precede it.
         get = ctypes.pythonapi._PyTraceMalloc_GetTraceback
         get.restype = ctypes.py_object
