@@ -22,6 +22,8 @@ _FEWEST = 5
 # held, its other blocks are theirs.
 _HELD = 0.2
 _MOST_SITES = 8
+# The interpreter uses the memory of dead ones again without asking its allocator: where they were allocated says nothing.
+REUSED = frozenset({"tuple", "list", "dict"})
 _HAVE_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC: the collector can ask objects of the type what they refer to
 
 
@@ -116,8 +118,8 @@ def _held(
         if id(value) in ignore:
             continue
         own = traceback_of(value)
-        if own in wanted:
-            types[own][naming.name_of(value)] += 1
+        if own is not None and own in wanted and (name := naming.name_of(value)) not in REUSED:
+            types[own][name] += 1
         waiting: list[tuple[object, ...]] = [(value,)]
         while waiting:
             way = waiting.pop()

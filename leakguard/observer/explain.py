@@ -173,12 +173,14 @@ class Look:
         for one in left.kept if question.key == 0 and not left.lost else ():
             known = next((value for value in one.way[-2::-1] if id(value) in self._walk), one.way[0])
             found = self._search.trail([known], until)
-            if found is Loose.OUTSIDE:
-                return self._lonely(
-                    known, found, until
-                )  # a graph that hangs on what C code lost, or on a cycle through it
-            if not isinstance(found, Loose) and found.rank is not Rank.SERVER:
-                return _kept(one, found)
+            if not isinstance(found, Loose):
+                if found.rank is not Rank.SERVER:
+                    return _kept(one, found)
+            elif found is Loose.OUTSIDE:
+                # A graph that hangs on what C code lost, or on a cycle through it.
+                lonely = self._lonely(known, found, until)
+                if lonely.type not in allocations.REUSED:
+                    return lonely
         return None
 
     def _lonely(self, value: object, loose: Loose, until: float) -> Explanation:
