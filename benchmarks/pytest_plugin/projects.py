@@ -6,8 +6,8 @@
 
 Each project's source distribution and the packages that its tests want come from the package registry, into an environment of
 its own that is kept among the temporary files. Runs with and without ``--leakguard`` take turns; compared is the processor time
-of the whole run (``pytest`` and what it starts). Tests that truly leak are left out of both, for to judge them is no idle mode;
-one more run, with them, says what is found.
+of the whole run (``pytest`` and what it starts). Tests that are judged to the end are left out of both, for that is no idle
+mode; one more run, with them, says what is found.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Project:
     Attributes:
         name, version: on the package index.
         needs: what its tests want beside it.
-        leaky: what of its tests is known to leak, each explained in the document.
+        judged: what of its tests leaks or is judged to the end, each explained in the document.
         options: of pytest.
         without: what fails with or without leakguard where there is no network.
     """
@@ -54,7 +54,7 @@ class Project:
     name: str
     version: str
     needs: tuple[str, ...]
-    leaky: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
 
     @property
@@ -70,7 +70,7 @@ PROJECTS = (
         "asgiref",
         "3.13.0",
         ("pytest-asyncio",),
-        leaky=("test_local.py", "test_stateless_server", "test_server_delete_instance"),
+        judged=("test_local.py", "test_stateless_server", "test_server_delete_instance"),
     ),
     Project(
         "starlette",
@@ -79,7 +79,7 @@ PROJECTS = (
             "httpx2", "httpx", "itsdangerous", "jinja2", "opentelemetry-sdk", "python-multipart", "pyyaml", "trio", "anyio",
             "typing_extensions",
         ),
-        leaky=("test_staticfiles.py",),
+        judged=("test_staticfiles.py",),
     ),
     Project(
         "httpx",
@@ -88,6 +88,7 @@ PROJECTS = (
             "uvicorn", "trio", "trustme", "cryptography", "chardet", "brotli", "zstandard", "h2", "socksio", "click",
             "pygments", "rich",
         ),
+        judged=("test_read_timeout", "test_httpcore_exception_mapping"),
     ),
 )  # fmt: skip
 
@@ -140,7 +141,7 @@ def measure(project: Project, runs: int) -> tuple[str, float]:
     )
     with tempfile.TemporaryDirectory(prefix="leakguard-suite-") as folder:
         tests = source(python, project, Path(folder))
-        leave = [word for name in project.leaky for word in ("--deselect-matching", name)]
+        leave = [word for name in project.judged for word in ("--deselect-matching", name)]
         plain: list[Run] = []
         guarded: list[Run] = []
         for number in range(runs + 1):

@@ -37,6 +37,9 @@ USUAL_N = 50
 LEAST_N = 10
 """Calls per round at least; a test too slow for that is told as suspected and not judged."""
 
+UNCLEAR = 3
+"""Times the budget that judging may take: the rate law doubles its calls where growth is neither flat nor steady."""
+
 _CALLS = 12  # what the rate law takes for a plain leak, in multiples of n
 _LARGE = 2000  # blocks: what a test leaves of plain objects is suspicious above this, in a repetition above a quarter
 _LET_GO = 100_000  # objects frozen since the last full collection, after which garbage among them is let go
@@ -268,7 +271,14 @@ class Idle:
         if calls < LEAST_N:
             raise LeakGuardError(f"one run takes {took:.2f} s, too long to be repeated; raise leakguard_budget")
         wanted = joined({**usual, "n": min(wanted.n, calls)}, {})
-        return check(lambda: whole.run(None), wanted)
+        until = time.monotonic() + UNCLEAR * options.budget(self._config)
+
+        def once() -> None:
+            if time.monotonic() > until:
+                raise LeakGuardError("whether it grows was not clear in time; raise leakguard_budget")
+            whole.run(None)
+
+        return check(once, wanted)
 
     def _screen(self, item: pytest.Function, whole: Whole) -> float | None:
         """Repeat the test a few times; return how long one run took, ``None`` when nothing grew in every one.

@@ -119,6 +119,33 @@ def test_suite_is_judged_and_told_once(
     assert sum("held by test_app.PENDING" in value for value in properties) == 1
 
 
+def test_what_stays_unclear_is_not_judged_for_ever(run: Callable[..., pytest.RunResult]) -> None:
+    """Growth that slows down makes the rate law double its calls; the budget ends that, and the summary says so."""
+    result = run(
+        """
+        import time
+
+        class Entry:
+            pass
+
+        FOUND, asked = [], [0]
+
+        def test_slower_and_slower():
+            asked[0] += 1
+            time.sleep(0.002)
+            while len(FOUND) < 10 * asked[0] ** 0.5:
+                FOUND.append(Entry())
+        """,
+        "--leakguard",
+        "-o",
+        "leakguard_budget=0.4",
+    )
+    result.stdout.fnmatch_lines(
+        ["suspected, not judged: *test_slower_and_slower: *not clear in time*leakguard_budget*"]
+    )
+    assert result.parseoutcomes() == {"passed": 1}
+
+
 def test_clean_suite_says_what_it_cost(run: Callable[..., pytest.RunResult]) -> None:
     """Nothing found: one section with the cost, exit code 0, and the collector as it was."""
     result = run(
