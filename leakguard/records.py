@@ -148,6 +148,11 @@ class Window:
     warm: bool = False  # closed after the warm-up
     forgotten: int = 0  # kinds of failures that the worker forgot since it started, to make room for others
 
+    @property
+    def requests_at_low(self) -> int:
+        """Requests handled when ``blocks_low`` was read; at the window's end where that is not known."""
+        return self.low_at or self.requests
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

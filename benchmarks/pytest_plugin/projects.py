@@ -47,15 +47,12 @@ class Project:
         name, version: on the package index.
         needs: what its tests want beside it.
         judged: what of its tests leaks or is judged to the end, each explained in the document.
-        options: of pytest.
-        without: what fails with or without leakguard where there is no network.
     """
 
     name: str
     version: str
     needs: tuple[str, ...]
     judged: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -181,7 +178,7 @@ def run(python: Path, project: Project, folder: Path, options: list[str]) -> Run
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "suite_options", "tests"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [*command, *project.options, *options],
+        [*command, *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).with_name("options"))},
         capture_output=True,

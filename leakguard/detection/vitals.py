@@ -69,7 +69,7 @@ def points(windows: Sequence[Window], vital: Vital) -> list[Point]:
         if level is None or not window.warm or done <= 0:
             continue
         elapsed = window.closed - before.closed
-        requests.append((vital is BLOCKS and window.low_at) or window.requests)
+        requests.append(window.requests_at_low if vital is BLOCKS else window.requests)
         levels.append(level)
         traffic.append(done / elapsed if elapsed > 0 else 0.0)
         swept.append(window.pauses.full > 0)

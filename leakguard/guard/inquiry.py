@@ -129,11 +129,8 @@ class Inquiry:
         if len(self.windows.records) <= self._imported_at:
             return window  # it began before the imports, and its lowest level is of then
         usual = max((s.total_rate for s in self.suspicions if s.key == "blocks"), default=0.0)
-        rise = (
-            window.blocks_low
-            - latest.blocks_low
-            - usual * ((window.low_at or window.requests) - (latest.low_at or latest.requests))
-        )
+        handled = window.requests_at_low - latest.requests_at_low
+        rise = window.blocks_low - latest.blocks_low - usual * handled
         self._imported = max(round(rise), 0)
         return dataclasses.replace(window, blocks_low=window.blocks_low - self._imported)
 

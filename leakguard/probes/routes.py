@@ -44,7 +44,7 @@ def read_asgi(passage: Passage, scope: typing.Any) -> None:
     the endpoint and the parameters there.
     """
     route = scope.get("route")
-    root = scope.get("root_path", "")
+    root = scope.get("root_path") or ""  # a server may say that there is none
     if route is not None:
         template = getattr(route, "path", None)
         if type(template) is str:
@@ -71,11 +71,11 @@ def read_wsgi(passage: Passage, environ: typing.Any) -> None:
     get = environ.get
     passage.endpoint = get(ENDPOINT)
     template = get(ROUTE)
-    method, root = get("REQUEST_METHOD", ""), get("SCRIPT_NAME", "")
+    method, root = get("REQUEST_METHOD", ""), get("SCRIPT_NAME") or ""
     if type(template) is str:
         passage.clue = (method, root, template, "")
     else:
-        passage.clue = (method, root, None, UNMATCHED if passage.status == 404 else get("PATH_INFO", ""))
+        passage.clue = (method, root, None, UNMATCHED if passage.status == 404 else get("PATH_INFO") or "")
 
 
 class RouteNames:

@@ -54,6 +54,12 @@ def test_an_endpoint_without_its_route_gets_its_parameters_back() -> None:
     assert name == "GET /items/{item}"
 
 
+def test_a_server_may_say_that_there_is_no_prefix() -> None:
+    """``None`` where a text belongs is no prefix, and costs no count."""
+    assert asgi_name(RouteNames(), path="/a", root_path=None, route=route("/a")) == "GET /a"
+    assert wsgi_name(RouteNames(), PATH_INFO="/a", SCRIPT_NAME=None) == "GET /a"
+
+
 def test_unmatched_paths_are_one_route() -> None:
     """Scanners that ask for a thousand missing files make one name."""
     names = RouteNames()
