@@ -27,7 +27,7 @@ from leakguard.journal.reading import read
 from leakguard.journal.sqlite import SqliteJournal
 from leakguard.observer import Observer
 from leakguard.probes.process import ProcessProbe
-from leakguard.probes.requests import Passage, RequestTable
+from leakguard.probes.requests import RequestTable, enter
 from leakguard.records import Reading, Window, Worker
 from leakguard.reports.formats import FORMATS, Look
 from leakguard.reports.model import build
@@ -102,7 +102,7 @@ def _routes(sizes: Sequence[int]) -> Curve:
 
 def _requests(table: RequestTable, routes: int) -> None:
     for number in range(10 * routes):
-        passage = Passage.of({})
+        passage = enter({})
         passage.clue, passage.status = ("GET", "", f"/route/{number % routes}", ""), 200
         table.begin(passage)
         table.finish(passage)

@@ -31,6 +31,7 @@ class Blame:
 
     def __init__(self, requests: RequestTable) -> None:
         self._requests = requests
+        self._probe: SoloProbe | None = None
         self._since = math.inf
         self._sampled_for: tuple[Suspicion, ...] = ()
         self._told: dict[int | str, tuple[str, str]] = {}
@@ -41,7 +42,7 @@ class Blame:
         if not levels:
             return False
         self._sampled_for, self._since = levels, now
-        self._requests.solo = SoloProbe()
+        self._sample(SoloProbe())
         return True
 
     @property
@@ -51,10 +52,10 @@ class Blame:
 
     def end(self, now: float) -> bool:
         """Judge the samples if they are enough or have taken long enough; say whether they were judged."""
-        probe = self._requests.solo
+        probe = self._probe
         if probe is not None and not probe.full and now - self._since < LONGEST:
             return False
-        self._requests.solo = None
+        self._sample(None)
         suspicions, self._sampled_for = self._sampled_for, ()
         if probe is not None:
             self._requests.fold()
@@ -63,7 +64,7 @@ class Blame:
 
     def close(self) -> None:
         """Take no more samples."""
-        self._requests.solo = None
+        self._sample(None)
         self._sampled_for = ()
 
     def routed(self, suspicion: Suspicion, explanation: Explanation | None, windows: Sequence[Window]) -> Suspicion:
@@ -78,6 +79,10 @@ class Blame:
             return on_route(suspicion, route, f"it is allocated in the endpoint of {route}", windows)
         told = self._told.get(suspicion.key)
         return suspicion if told is None else on_route(suspicion, *told, windows)
+
+    def _sample(self, probe: SoloProbe | None) -> None:
+        self._probe = probe
+        self._requests.arm(probe)
 
     def _judge(self, probe: SoloProbe, suspicions: Sequence[Suspicion]) -> None:
         alone, ended = probe.alone(), probe.ended()

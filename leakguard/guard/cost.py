@@ -6,7 +6,7 @@ import threading
 import time
 import typing
 
-from leakguard.probes.requests import Passage, RequestTable, Sentinel, current
+from leakguard.probes.requests import RequestTable, current, enter
 from leakguard.probes.routes import read_asgi
 from leakguard.records import Cost
 
@@ -52,9 +52,7 @@ def hot_path_us() -> float:
     before = current.get()
     began = time.thread_time()
     for _ in range(_ROUNDS):
-        passage = Passage()
-        passage.began = time.perf_counter()
-        passage.sentinel = Sentinel()
+        passage = enter(scope)
         current.set(passage)
         table.begin(passage)
         passage.status = 200

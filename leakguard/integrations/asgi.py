@@ -16,7 +16,7 @@ from leakguard.guard import Guard, obtain, on_fork
 from leakguard.integrations.parting import StreamParting, WebSocketParting, is_event_stream
 from leakguard.integrations.readiness import answer_asgi
 from leakguard.probes.failures import cause_of
-from leakguard.probes.requests import KEY, Passage, Sentinel, current
+from leakguard.probes.requests import KEY, Passage, current, enter
 from leakguard.probes.routes import read_asgi
 from leakguard.recycling.close import close_asgi
 
@@ -26,13 +26,6 @@ if typing.TYPE_CHECKING:
     from leakguard.web import Page
 
 _TIMEOUT_BODY = b"Gateway Timeout"
-
-
-class _Exchange(Passage):
-    """A passage with what is known of the answer on its way."""
-
-    headers: typing.Any = ()
-    stream: StreamParting | None = None
 
 
 class LeakGuardMiddleware:
@@ -63,6 +56,7 @@ class LeakGuardMiddleware:
 
             self._page = Page(self.config)
         self._readiness = self.config.readiness_path
+        self._answers = self._readiness is not None or self._page is not None
         on_fork(self)
 
     def forget_guard(self) -> None:
@@ -71,64 +65,46 @@ class LeakGuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send one scope through the app, counted."""
-        if scope["type"] != "http" or KEY in scope or not self._armed:
+        guard = self._guard
+        if guard is None or not guard.is_ready or scope["type"] != "http" or KEY in scope:
             await self._pass(scope, receive, send)
             return
-        guard = self._guard
-        if guard is None or not guard.is_ready:  # no lifespan, or one that the app does not support
-            guard = self._meet_guard()
-            guard.ready()
-        if self._readiness is not None and scope["path"] == self._readiness:
-            await answer_asgi(guard, scope, send)
-            return
-        if self._page is not None and self._page.owns(scope):
-            await self._page.at_path(scope, receive, _closing(guard, scope, send))
-            return
-        requests = guard.requests
-        passage = _Exchange()
-        passage.scope = scope
-        passage.began = time.perf_counter()
-        scope[KEY] = passage.sentinel = Sentinel()
+        if self._answers:
+            our_own = self._own_answer(guard, scope, receive, send)
+            if our_own is not None:
+                await our_own
+                return
+        passage = enter(scope)
         current.set(passage)
         if guard.abandons:
             passage.task = asyncio.current_task()
-        requests.begin(passage)
+        guard.requests.begin(passage)
 
-        def observed_send(message: Message) -> typing.Awaitable[None]:
-            kind = message["type"]
-            if kind == "http.response.body":
-                if not message.get("more_body"):
-                    passage.answered = time.perf_counter()
-                elif passage.headers and is_event_stream(passage.headers):
-                    passage.stream = StreamParting(guard.drain, send, lambda: requests.in_flight.discard(passage))
-                passage.headers = ()
-                if passage.stream is not None:
-                    return passage.stream.send(message)
-            elif kind == "http.response.start":
-                status = passage.status = message["status"]
-                passage.headers = message.get("headers", ())
-                # After an unhandled error servers close the connection in any case (uvicorn does, when a framework has
-                # sent the 500 and raises again): a client that is not told sends its next request into a closed door.
-                if status == 500 or guard.drain.closing:
-                    message = {**message, "headers": close_asgi(scope, passage.headers)}
-            return send(message)
-
+        answer = _answer(guard, passage, send)
         try:
-            await self.app(scope, receive, observed_send)
+            await self.app(scope, receive, answer.send)
         except asyncio.CancelledError:
             if not passage.abandoned or passage.status:
                 raise
             await _answer_timeout(passage, send)
         except Exception as error:
-            stream = passage.stream
+            stream = answer.stream
             if stream is None or not stream.parted:  # else it only found its client gone, and the answer was complete
                 passage.cause = cause_of(error)
                 raise
         finally:
-            if passage.stream is not None:
-                await passage.stream.close()
+            if answer.stream is not None:
+                await answer.stream.close()
             read_asgi(passage, scope)
-            requests.finish(passage)
+            guard.requests.finish(passage)
+
+    def _own_answer(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> typing.Awaitable[None] | None:
+        """Return leakguard's own answer, where the path is one of its own."""
+        if scope["path"] == self._readiness:
+            return answer_asgi(guard, scope, send)
+        if self._page is not None and self._page.owns(scope):
+            return self._page.at_path(scope, receive, _closing(guard, scope, send))
+        return None
 
     def _meet_guard(self) -> Guard:
         guard = self._guard = obtain(self.config)
@@ -136,11 +112,16 @@ class LeakGuardMiddleware:
         return guard
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send through what is no request to count, and the first one: without a lifespan, it says that the worker serves."""
+        kind = scope["type"]
         if not self._armed or KEY in scope:
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
+        elif kind == "http":
+            (self._guard or self._meet_guard()).ready()
+            await self(scope, receive, send)
+        elif kind == "websocket":
             await self._websocket(scope, receive, send)
-        elif scope["type"] == "lifespan":
+        elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -172,6 +153,58 @@ class LeakGuardMiddleware:
                     raise
             finally:
                 guard.requests.websockets -= 1
+
+
+class _Answer:
+    """One answer on its way from the app to the server.
+
+    A bound method of such a record is half the price of a closure, which has a cell for every variable.
+    """
+
+    __slots__ = ("_guard", "_passage", "_send", "_start", "stream")
+
+    _guard: Guard
+    _passage: Passage
+    _send: Send
+    _start: Message | None  # what began the answer, until the first part of the body
+    stream: StreamParting | None
+
+    def send(self, message: Message) -> typing.Awaitable[None]:
+        """Pass a message on, observed."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            if "more_body" not in message or not message["more_body"]:
+                self._passage.answered = time.perf_counter()
+            elif self._start is not None:
+                self._part_from(self._start)
+            if self.stream is not None:
+                return self.stream.send(message)
+        elif kind == "http.response.start":
+            self._start = message
+            status = self._passage.status = message["status"]
+            # After an unhandled error servers close the connection in any case (uvicorn does, when a framework has
+            # sent the 500 and raises again): a client that is not told sends its next request into a closed door.
+            if status == 500 or self._guard.drain.closing:
+                headers = close_asgi(self._passage.scope, message.get("headers", ()))
+                return self._send({**message, "headers": headers})
+        return self._send(message)
+
+    def _part_from(self, start: Message) -> None:
+        """See to it that a stream of events can be parted from; it is in flight no more then, whatever the app still does."""
+        self._start = None
+        if is_event_stream(start.get("headers", ())):
+            in_flight, passage = self._guard.requests.in_flight, self._passage
+            self.stream = StreamParting(self._guard.drain, self._send, lambda: in_flight.discard(passage))
+
+
+def _answer(guard: Guard, passage: Passage, send: Send) -> _Answer:
+    """Return the answer to a request that begins now; as ``probes.requests.enter`` does, for the same reason."""
+    answer = _Answer()
+    answer._guard = guard
+    answer._passage = passage
+    answer._send = send
+    answer._start = answer.stream = None
+    return answer
 
 
 def _closing(guard: Guard, scope: Scope, send: Send) -> Send:

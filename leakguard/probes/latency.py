@@ -22,24 +22,31 @@ _FIRST = math.ceil(math.log(_SHORTEST_MS) / _LOG_GAMMA)
 _BORDERS = [GAMMA**number for number in range(_FIRST, math.ceil(math.log(_LONGEST_MS) / _LOG_GAMMA))]
 
 
-def bucket(milliseconds: float) -> int:
-    """Return the number of the bucket that a time falls into."""
-    return _FIRST + bisect.bisect_left(_BORDERS, milliseconds)
-
-
 def middle(number: int) -> float:
     """Return the time in milliseconds that stands for bucket ``number``: off by at most 2.4 percent for any of its times."""
     return 2 * GAMMA**number / (GAMMA + 1)
 
 
+def add(buckets: dict[int, int], times_ms: Iterable[float]) -> float:
+    """Count some times in milliseconds into ``buckets``; return the longest, 0 where there is none.
+
+    In order, so that each bucket is searched for once and not for each of its times: three dozen of one route, which differ by
+    little, cost a fourth of as many searches.
+    """
+    times = sorted(times_ms)
+    counted = 0
+    while counted < len(times):
+        place = bisect.bisect_left(_BORDERS, times[counted])
+        end = bisect.bisect_right(times, _BORDERS[place], counted) if place < len(_BORDERS) else len(times)
+        buckets[_FIRST + place] = buckets.get(_FIRST + place, 0) + end - counted
+        counted = end
+    return times[-1] if times else 0.0
+
+
 def sketch(times_ms: Iterable[float]) -> Sketch:
     """Return the sketch of some times in milliseconds."""
     buckets: dict[int, int] = {}
-    longest = 0.0
-    for time_ms in times_ms:
-        number = bucket(time_ms)
-        buckets[number] = buckets.get(number, 0) + 1
-        longest = max(longest, time_ms)
+    longest = add(buckets, times_ms)
     return Sketch(buckets, longest)
 
 

@@ -12,13 +12,14 @@ latency sketches and follows the sentinels that are still alive. Everything kept
 from __future__ import annotations
 
 import contextvars
+import functools
 import sys
 import threading
 import time
 import typing
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 
 from leakguard.probes import latency
 from leakguard.probes.routes import MAX_LENGTH, MAX_ROUTES, Clue, RouteNames
@@ -52,37 +53,58 @@ class Sentinel:
 
 
 class Passage:
-    """One request on its way through the app; the hot path fills it, the fold reads it.
+    """One request on its way through the app; ``enter`` makes it, the hot path fills it, the fold reads it.
 
     ``scope`` is the ASGI scope or WSGI environ while the request is in flight and ``None`` after it, so that a context that
-    outlives the request does not keep the request. ``sentinel`` is forgotten by the fold.
-
-    Defaults in the class and no ``__init__``: a request pays for what it sets, half of what a slotted class with one costs.
+    outlives the request does not keep the request. ``sentinel`` is forgotten by the fold. Times are of ``time.perf_counter``.
     """
 
-    scope: typing.Any = None
-    sentinel: Sentinel | None = None
-    began = 0.0
-    answered = 0.0
-    ended = 0.0
-    status = 0
-    abandoned = 0
-    thread = 0
-    cause: Cause | None = None
-    task: asyncio.Task[object] | None = None
-    clue: Clue = ("", "", None, "")
-    params: object = None  # of the path, where they are needed to name the route
-    endpoint: object = None
-    route: str | None = None
+    __slots__ = (
+        "abandoned",
+        "answered",
+        "began",
+        "cause",
+        "clue",
+        "ended",
+        "endpoint",
+        "params",
+        "route",
+        "scope",
+        "sentinel",
+        "status",
+        "task",
+        "thread",
+    )
 
-    @classmethod
-    def of(cls, scope: dict[str, typing.Any]) -> Passage:
-        """Return the passage of a request that begins now, its sentinel laid into ``scope``. The middlewares do so in line."""
-        passage = cls()
-        passage.scope = scope
-        passage.began = time.perf_counter()
-        scope[KEY] = passage.sentinel = Sentinel()
-        return passage
+    scope: typing.Any
+    sentinel: Sentinel | None
+    began: float
+    answered: float
+    ended: float
+    status: int
+    abandoned: int
+    thread: int
+    cause: Cause | None
+    task: asyncio.Task[object] | None
+    clue: Clue
+    params: object  # of the path, where they are needed to name the route
+    endpoint: object
+    route: str | None
+
+
+def enter(scope: MutableMapping[str, typing.Any]) -> Passage:
+    """Return the passage of a request that begins now, its sentinel laid into ``scope``.
+
+    A function and no ``__init__``: calling the class would cost half as much again.
+    """
+    passage = Passage()
+    passage.scope = scope
+    passage.began = time.perf_counter()
+    passage.answered = passage.ended = 0.0
+    passage.status = passage.abandoned = passage.thread = 0
+    passage.cause = passage.task = passage.route = None
+    scope[KEY] = passage.sentinel = Sentinel()
+    return passage
 
 
 current: contextvars.ContextVar[Passage | None] = contextvars.ContextVar("leakguard_passage", default=None)
@@ -101,22 +123,25 @@ class Survivor(typing.NamedTuple):
 class _Tally:
     """One route's counts since the last window was closed. Times wait for their buckets, which are cheaper by the dozen."""
 
-    __slots__ = ("buckets", "count", "errors", "longest", "route", "times")
+    __slots__ = ("_buckets", "_longest", "errors", "route", "times")
 
     def __init__(self, route: str) -> None:
         self.route = route
-        self.count = 0
         self.errors = 0
         self.times: list[float] = []  # milliseconds; ``SETTLE_AT`` at the most
-        self.buckets: Counter[int] = Counter()
-        self.longest = 0.0
+        self._buckets: dict[int, int] = {}
+        self._longest = 0.0
 
     def settle(self) -> None:
         """Put the times that wait into their buckets."""
+        self._longest = max(self._longest, latency.add(self._buckets, self.times))
+        self.times.clear()
+
+    def close(self) -> tuple[int, Sketch]:
+        """Return how many requests there were, and their sketch."""
         if self.times:
-            self.longest = max(self.longest, *self.times)
-            self.buckets.update(map(latency.bucket, self.times))
-            self.times.clear()
+            self.settle()
+        return sum(self._buckets.values()), Sketch(self._buckets, self._longest)
 
 
 class RequestTable:
@@ -127,7 +152,8 @@ class RequestTable:
         self.ended: deque[Passage] = deque(maxlen=QUEUE)
         self.total = 0
         self.websockets = 0
-        self.solo: SoloProbe | None = None  # armed before a burst
+        self.begin: Callable[[Passage], None] = self.in_flight.add
+        """Put a request in flight. Called once per request; nothing but the set's own method while no solo probe is armed."""
         self.names = RouteNames()
         self._on_cause = on_cause
         self._fingerprints: dict[tuple[Cause, str], str] = {}
@@ -140,10 +166,12 @@ class RequestTable:
         self._before_full: tuple[Survivor, ...] = ()
         self._folding = threading.Lock()
 
-    def begin(self, passage: Passage) -> None:
-        """Put a request in flight. Called once per request; about 100 ns."""
-        if self.solo is not None:
-            self.solo.begin(passage, len(self.in_flight))
+    def arm(self, solo: SoloProbe | None) -> None:
+        """Have every request that begins sampled, or with ``None`` none any more."""
+        self.begin = self.in_flight.add if solo is None else functools.partial(self._begin_sampled, solo)
+
+    def _begin_sampled(self, solo: SoloProbe, passage: Passage) -> None:
+        solo.begin(passage, len(self.in_flight))
         self.in_flight.add(passage)
 
     def handled(self) -> int:
@@ -159,8 +187,9 @@ class RequestTable:
         self.in_flight.discard(passage)
         passage.ended = time.perf_counter()
         passage.scope = passage.task = None
-        self.ended.append(passage)
-        if len(self.ended) >= FOLD_AT:
+        ended = self.ended
+        ended.append(passage)
+        if len(ended) >= FOLD_AT:
             try:
                 self.fold(sweep=False)
             except Exception:
@@ -193,11 +222,8 @@ class RequestTable:
                 continue
             tally = known(passage.clue) or self._tally_of(passage)
             self.total += 1
-            tally.count += 1
             passage.route = tally.route
-            passage.endpoint = None
-            if passage.params is not None:
-                passage.params = None
+            passage.endpoint = passage.params = None
             times = tally.times
             times.append(((passage.answered or passage.ended) - passage.began) * 1000)
             if len(times) >= SETTLE_AT:
@@ -286,18 +312,19 @@ class RequestTable:
             fingerprint = self._fingerprints.get((survivor.cause, survivor.route)) if survivor.cause else None
             if fingerprint is not None:
                 by_failure.setdefault(survivor.route, Counter())[fingerprint] += self._weight
-        for tally in tallies.values():
-            tally.settle()
-        return tuple(
-            RouteCount(
-                route=route,
-                count=tally.count,
-                errors=tally.errors,
-                sketch=Sketch(dict(tally.buckets), tally.longest),
-                retained=alive[route],
-                gc_debt=debt[route],
-                retained_by_failure=dict(by_failure.get(route, {})),
+        counts = []
+        for route in sorted({*tallies, *alive, *debt}):
+            tally = tallies.get(route) or _Tally(route)
+            count, sketch = tally.close()
+            counts.append(
+                RouteCount(
+                    route=route,
+                    count=count,
+                    errors=tally.errors,
+                    sketch=sketch,
+                    retained=alive[route],
+                    gc_debt=debt[route],
+                    retained_by_failure=dict(by_failure.get(route, {})),
+                )
             )
-            for route in sorted({*tallies, *alive, *debt})
-            for tally in [tallies.get(route) or _Tally(route)]
-        )
+        return tuple(counts)

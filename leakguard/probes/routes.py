@@ -45,21 +45,20 @@ def read_asgi(passage: Passage, scope: typing.Any) -> None:
     """
     route = scope.get("route")
     root = scope.get("root_path") or ""  # a server may say that there is none
+    passage.endpoint = endpoint = scope.get("endpoint")
     if route is not None:
         template = getattr(route, "path", None)
         if type(template) is str:
-            passage.endpoint = scope.get("endpoint")
             passage.clue = (scope["method"], root, template, "")
-            if root:
-                passage.params = scope.get("path_params")
+            passage.params = scope.get("path_params") if root else None
             return
     path = scope["path"]
-    endpoint = scope.get("endpoint")
     if endpoint is not None:
-        passage.endpoint = endpoint
         passage.params = scope.get("path_params")
-    elif passage.status == 404:
-        path = UNMATCHED
+    else:
+        passage.params = None
+        if passage.status == 404:
+            path = UNMATCHED
     passage.clue = (scope["method"], root, None, path)
 
 
@@ -69,12 +68,14 @@ def read_wsgi(passage: Passage, environ: typing.Any) -> None:
     The middleware puts Flask's rule and Django's route there under ``ROUTE``; anyone else may do so too.
     """
     get = environ.get
-    passage.endpoint = get(ENDPOINT)
     template = get(ROUTE)
     method, root = get("REQUEST_METHOD", ""), get("SCRIPT_NAME") or ""
+    passage.params = None
     if type(template) is str:
+        passage.endpoint = get(ENDPOINT)
         passage.clue = (method, root, template, "")
     else:
+        passage.endpoint = None
         passage.clue = (method, root, None, UNMATCHED if passage.status == 404 else get("PATH_INFO") or "")
 
 

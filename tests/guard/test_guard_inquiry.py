@@ -15,7 +15,7 @@ from leakguard.detection.suspicion import Suspicion
 from leakguard.guard.inquiry import Inquiry
 from leakguard.guard.told import WITHDRAW_REQUESTS, WITHDRAW_WINDOWS
 from leakguard.observer import Observer
-from leakguard.probes.requests import Passage, RequestTable
+from leakguard.probes.requests import RequestTable, enter
 from leakguard.probes.routes import read_asgi
 from leakguard.records import Explanation, Finding, Kind, Reading, RouteCount, Site, Status, Window
 
@@ -36,7 +36,7 @@ def inquiry() -> typing.Iterator[Inquiry]:
 def request(table: RequestTable, path: str, *, keep: bool) -> None:
     """Send one request through the table; a kept one stays in ``KEPT``."""
     scope: dict[str, object] = {"type": "http", "method": "POST", "path": path, "root_path": ""}
-    passage = Passage.of(scope)
+    passage = enter(scope)
     table.begin(passage)
     passage.status = 200
     read_asgi(passage, scope)

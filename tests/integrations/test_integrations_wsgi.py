@@ -83,6 +83,32 @@ def test_an_answer_that_is_never_closed_ends_with_its_object() -> None:
     assert guard_of(app).requests.in_flight == set()
 
 
+@pytest.mark.parametrize("form", [list, tuple])
+def test_a_sized_answer_is_a_list_to_the_server(form: type) -> None:
+    """Servers send a list at once (granian) and take its length (PEP 3333): a list stays one."""
+
+    def two_parts(environ: Environ, start_response: typing.Any) -> typing.Any:
+        start_response("200 OK", [])
+        return form([b"a", b"b"])
+
+    response = guarded(two_parts)(environ_for("/"), lambda status, headers, exc_info=None: lambda data: None)
+    assert isinstance(response, list)
+    assert response == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("line", ["", "no status", 204])
+def test_a_wrong_status_line_is_left_to_the_server(line: object) -> None:
+    """What is no status line reaches the server as it is; nothing of ours raises before."""
+    seen: list[object] = []
+
+    def wrong(environ: Environ, start_response: typing.Any) -> list[bytes]:
+        start_response(line, [])
+        return [b""]
+
+    guarded(wrong)(environ_for("/"), lambda status, headers, exc_info=None: seen.append(status))  # type: ignore[arg-type,func-returns-value]
+    assert seen == [line]
+
+
 def test_exceptions_are_recorded_when_calling_and_when_iterating() -> None:
     """Both ways in which a WSGI app can fail are seen, and the same object reaches the server."""
     raised = [KeyError("secret"), KeyError("secret")]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakguard.probes.latency import GAMMA, bucket, count, merge, quantile, sketch
+from leakguard.probes.latency import GAMMA, count, merge, quantile, sketch
 from leakguard.records import Sketch
 
 times = st.lists(st.floats(0.02, 1e6), min_size=1, max_size=200)
@@ -43,4 +43,10 @@ def test_an_empty_sketch_has_no_quantile() -> None:
 
 def test_buckets_are_bounded() -> None:
     """However wild the times, a sketch has at most 430 buckets."""
-    assert bucket(1e12) - bucket(0.0) < 430
+    assert len(sketch(1.01**power for power in range(-3000, 3000)).buckets) < 430
+
+
+@given(st.lists(st.sampled_from([0.0, 0.02, 1.0, GAMMA, GAMMA**2, 3.0, 1e12]), max_size=40))
+def test_times_of_one_bucket_are_counted_together_and_alike(values: list[float]) -> None:
+    """Times that are sketched at once fall into the buckets that they fall into one by one, at the borders as well."""
+    assert sketch(values) == merge([Sketch(), *(sketch([value]) for value in values)])

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakguard.probes.requests import Passage
+from leakguard.probes.requests import enter
 from leakguard.probes.routes import MAX_ROUTES, OTHER, RouteNames, normalise, read_asgi, read_wsgi
 
 
 def asgi_name(names: RouteNames, **scope: typing.Any) -> str:
-    passage = Passage.of(scope)
+    passage = enter(scope)
     passage.status = scope.pop("status", 200)
     read_asgi(passage, {"method": "GET", "path": "/", "root_path": "", **scope})
     return names.of_passage(passage)
 
 
 def wsgi_name(names: RouteNames, **environ: typing.Any) -> str:
-    passage = Passage.of(environ)
+    passage = enter(environ)
     passage.status = environ.pop("status", 200)
     read_wsgi(passage, {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SCRIPT_NAME": "", **environ})
     return names.of_passage(passage)

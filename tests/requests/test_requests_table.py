@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from leakguard.probes.failures import Cause
-from leakguard.probes.requests import MAX_SURVIVORS, Passage, RequestTable
+from leakguard.probes.requests import MAX_SURVIVORS, RequestTable, enter
 from leakguard.probes.routes import read_asgi
 
 Scope = dict[str, object]
@@ -18,7 +18,7 @@ Scope = dict[str, object]
 def request(table: RequestTable, path: str = "/x", *, status: int = 200, cause: Cause | None = None) -> Scope:
     """Send one request through the table as the middleware does and return its scope."""
     scope: Scope = {"type": "http", "method": "GET", "path": path, "root_path": ""}
-    passage = Passage.of(scope)
+    passage = enter(scope)
     table.in_flight.add(passage)
     passage.status = status
     passage.cause = cause
