@@ -313,9 +313,10 @@ def run(scale: Scale) -> Table:
     ]
     text = (
         "Microseconds of processor time that a middleware adds to one request in the process, against a middleware that does "
-        f"nothing, in turn in {PASSES} fresh processes each ({scale.rounds * PASSES} rounds of {REQUESTS} requests, shuffled; of "
-        "the third in which the do-nothing middleware was quickest, as a shared machine runs at half its speed at times, median "
-        "and quartiles of the differences). leakguard at its default level with everything on that is on by default: "
+        f"nothing, in turn in {PASSES} fresh processes each ({scale.rounds * PASSES} rounds of {REQUESTS} requests, shuffled). "
+        "A shared machine runs at half its speed at times: the third of the rounds in which the do-nothing middleware was "
+        "quickest counts; median and quartiles of the differences. leakguard at its default level with everything on that is on "
+        "by default: "
         "sentinel, counters, latency, status, route, its thread."
     )
     return Table(

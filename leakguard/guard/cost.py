@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import typing
@@ -18,9 +19,14 @@ class CostMeter:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._read = -math.inf
         self._thread: int | None = None
         self._share = 0.0
         self._hot_path_us: float | None = None
+
+    def due(self, interval: float) -> bool:
+        """Return whether so many seconds have passed since the last reading: a busy worker is judged far more often."""
+        return time.monotonic() - self._read >= interval
 
     def read(self, stall: float) -> Cost:
         """Return the cost so far.
@@ -28,6 +34,7 @@ class CostMeter:
         Args:
             stall: the longest stall by a look, in seconds, as the observer knows it.
         """
+        self._read = time.monotonic()
         if self._hot_path_us is None:
             self._hot_path_us = hot_path_us()
         thread = threading.get_ident()

@@ -196,7 +196,8 @@ class Guard:
         for fingerprint in self.inquiry.told.take_withdrawn():
             self.journal.withdraw(fingerprint)
         self.journal.failures(self.failures.take())
-        self.journal.cost(self.cost.read(self.inquiry.observer.stalls))
+        if leaving or self.cost.due(self.config.interval):
+            self.journal.cost(self.cost.read(self.inquiry.observer.stalls))
         while self.fence.notes:
             self._on_note(self.fence.notes.pop(0))
 

@@ -82,10 +82,9 @@ class SqliteJournal:
 
     def failures(self, failures: Iterable[Failure]) -> None:
         """Add up failures: each brings its count since the last call."""
-        now = time.time()
-        self._submit(
-            lambda: [(schema.FAILURE, (f.fingerprint, self._boot(), now, f.count, _text(f))) for f in failures]
-        )
+        now, new = time.time(), tuple(failures)
+        if new:  # nearly never: an empty transaction costs as much as one with a row
+            self._submit(lambda: [(schema.FAILURE, (f.fingerprint, self._boot(), now, f.count, _text(f))) for f in new])
 
     def recycle(self, recycle: Recycle) -> None:
         """Write down that this worker is being replaced."""
