@@ -5,7 +5,7 @@
     python -m benchmarks requests looks     these sections only
 
 Run from the root of a checkout, on a machine that does nothing else, with the packages of the ``benchmarks`` extra and
-Debian's wrk. What is missing is named in the table, not left out silently.
+Debian's wrk and valgrind. What is missing is named in the table, not left out silently.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks.cost.table import FULL, QUICK
 
 SECTIONS = {
     "requests": "benchmarks.cost.requests",
+    "instructions": "benchmarks.cost.instructions",
     "throughput": "benchmarks.cost.throughput",
     "looks": "benchmarks.cost.looks",
     "beside": "benchmarks.cost.beside",

@@ -28,7 +28,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from benchmarks.cost.nothing import Nothing, NothingWSGI
-from benchmarks.cost.table import Scale, Table, against
+from benchmarks.cost.table import QUICK, Scale, Table, against
 from leakguard import LeakGuardMiddleware, LeakGuardWSGI
 
 if typing.TYPE_CHECKING:
@@ -273,10 +273,10 @@ def quickest(times: dict[str, list[float]]) -> dict[str, list[float]]:
     return {which: [its[number] for number in kept] for which, its in times.items()}
 
 
-def _in_turn(rounds: int) -> dict[str, dict[str, list[float]] | str]:
+def _in_turn(passes: int, rounds: int) -> dict[str, dict[str, list[float]] | str]:
     """Measure every variant in turn, several times over: a slow quarter of an hour then falls on all of them."""
     measured: dict[str, dict[str, list[float]] | str] = {}
-    for _ in range(PASSES):
+    for _ in range(passes):
         for name in VARIANTS:
             so_far, more = measured.get(name), in_fresh_process(name, rounds)
             if isinstance(so_far, dict) and isinstance(more, dict):
@@ -288,7 +288,8 @@ def _in_turn(rounds: int) -> dict[str, dict[str, list[float]] | str]:
 
 def run(scale: Scale) -> Table:
     """Measure every variant and return the table."""
-    measured = _in_turn(scale.rounds)
+    passes = PASSES if scale is not QUICK else 1
+    measured = _in_turn(passes, scale.rounds)
     rows = []
     adds: dict[str, float] = {}
     for name, variant in VARIANTS.items():
@@ -313,11 +314,10 @@ def run(scale: Scale) -> Table:
     ]
     text = (
         "Microseconds of processor time that a middleware adds to one request in the process, against a middleware that does "
-        f"nothing, in turn in {PASSES} fresh processes each ({scale.rounds * PASSES} rounds of {REQUESTS} requests, shuffled). "
+        f"nothing, in turn in {passes} fresh processes each ({scale.rounds * passes} rounds of {REQUESTS} requests, shuffled). "
         "A shared machine runs at half its speed at times: the third of the rounds in which the do-nothing middleware was "
-        "quickest counts; median and quartiles of the differences. leakguard at its default level with everything on that is on "
-        "by default: "
-        "sentinel, counters, latency, status, route, its thread."
+        "quickest counts; median and quartiles of the differences. leakguard at its default level with everything on that is "
+        "on by default: sentinel, counters, latency, status, route, its thread."
     )
     return Table(
         "One request", text, ("middleware", "base us", "added us", "ratio", "target"), tuple(rows), tuple(peers)

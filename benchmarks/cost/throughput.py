@@ -67,8 +67,8 @@ def run(scale: Scale) -> Table:
     bound = against(statistics.median(rate), TARGET, least=True)
     text = (
         "uvicorn with one worker, `wrk -t1 -c16` against Starlette's hello-world; both servers live at once and are loaded in "
-        f"turn, {len(later)} rounds over {len(young)} pairs of servers, each after {GROWN * scale.seconds:.0f} s of load; median "
-        "and range. Server and client share the machine's cores."
+        f"turn, {len(later)} rounds over {len(young)} pairs of servers, each after {GROWN * scale.seconds:.0f} s of load; "
+        "median and range. Server and client share the machine's cores."
     )
     note = (
         f"Throughput to the do-nothing middleware's, by round: {spread(rate, 3)} ({bound}); in the first "
