@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from leakguard.detection import words
+from leakguard.detection import vitals, words
 from leakguard.detection.finding import OUTSIDE
 from leakguard.detection.regression import fit_slope
 from leakguard.detection.suspicion import History
@@ -116,9 +116,17 @@ def _amount(workers: Sequence[Sequence[Window]]) -> str:
 
 
 def _unexplained(windows: Sequence[Window], findings: Sequence[Finding]) -> str | None:
-    """Say that memory rose to the end though nothing was found; known leaks are an explanation."""
+    """Say that a level grows, or memory rose to the end, though nothing was found; known leaks are an explanation."""
     if findings:
         return None
+    for vital in (vitals.BLOCKS, vitals.HEAP):
+        growth = vitals.measure(windows, vital)
+        if growth is not None and growth.status is Status.CONFIRMED:
+            return (
+                f"{vital.name} grew in each third of {words.plural(growth.windows, 'window')}, "
+                f"{vital.rates(*growth.parts)} per request, and no finding says why: the worker is still looking, or it is "
+                "garbage that waits for a full collection"
+            )
     levels = [window.reading.rss for window in warm(windows)]
     part = max(len(levels) // 4, 1)
     start, before, end = (

@@ -11,7 +11,6 @@ import functools
 import gc
 import math
 import os
-import sys
 import time
 import typing
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from leakguard.detection.judge import judge
 from leakguard.detection.suspicion import History, Suspicion
 from leakguard.guard.blame import Blame
 from leakguard.guard.fence import log
+from leakguard.guard.imports import LateImports
 from leakguard.guard.past import Past
 from leakguard.guard.schedule import CensusSchedule
 from leakguard.guard.told import Told
@@ -77,9 +77,7 @@ class Inquiry:
         self._collect = collect
         self._collected = -math.inf
         self._collected_warm = False
-        self._imported: int | None = None
-        self._imported_at: int | None = None
-        self._composing = 0
+        self._imports = LateImports()
         self._sure_since: float | None = None
         self.windows = Past[Window](MAX_WINDOWS)
         self.censuses = Past[Census](MAX_CENSUSES)
@@ -107,7 +105,7 @@ class Inquiry:
     @property
     def own_blocks(self) -> int:
         """How many of the allocated blocks are the past's and late imports of ours: not growth of the host's."""
-        return self.windows.room + self.censuses.room + (self._imported or 0) + self._composing
+        return self.windows.room + self.censuses.room + self._imports.blocks
 
     def note_window(self, window: Window) -> None:
         """Remember one more window; those of a burst as one, for tracing swells the C heap while it lasts."""
@@ -116,23 +114,9 @@ class Inquiry:
         self._held = window if self.burst.active else None
         if self._held is not None:
             return
-        self.windows.add(slim(self._without_imports(window)))
-
-    def _without_imports(self, window: Window) -> Window:
-        """Return the window without the blocks of the deep look's imports, which are measured in the first window after them.
-
-        The lowest level before them and the lowest after them are compared: garbage comes and goes between.
-        """
-        latest = self.windows.last
-        if self._imported is not None or self._imported_at is None or latest is None:
-            return window
-        if len(self.windows.records) <= self._imported_at:
-            return window  # it began before the imports, and its lowest level is of then
         usual = max((s.total_rate for s in self.suspicions if s.key == "blocks"), default=0.0)
-        handled = window.requests_at_low - latest.requests_at_low
-        rise = window.blocks_low - latest.blocks_low - usual * handled
-        self._imported = max(round(rise), 0)
-        return dataclasses.replace(window, blocks_low=window.blocks_low - self._imported)
+        window = self._imports.without(window, len(self.windows.records), self.windows.last, usual)
+        self.windows.add(slim(window))
 
     def judge(self, failures: dict[str, Failure], *, leaving: bool = False) -> tuple[Finding, ...]:
         """Judge what is remembered and return the findings as they stand now.
@@ -147,7 +131,8 @@ class Inquiry:
         now = {(suspicion.kind, suspicion.key) for suspicion in self.suspicions}
         self.suspicions += tuple(s for s in self._answered if (s.kind, s.key) not in now)
         self._answered = ()
-        return self._compose_all(failures, leaving=leaving)
+        with self._imports.short():
+            return self._compose(failures, leaving=leaving)
 
     def step(self, now: float, requests: int) -> None:
         """Take the next step, if one is due: read an answer, end a burst, start a look. Never waits.
@@ -291,16 +276,11 @@ class Inquiry:
         log.debug("leakguard: a burst for %s", [suspicion.name for suspicion in suspicions])
         self._sure_since = None
         self.remember()
-        self._prepare()
+        prepare()  # what the deep look imports must not be what the burst sees, nor a step in the host's level
+        self._imports.deep(len(self.windows.records))
         known = [self._known_elsewhere(s) for s in suspicions]
         if all(f is not None and f.site is not None for f in known) or not self.burst.start(BURST_FRAMES):
             self._ask(now, requests)  # without a burst: the holder and the size, but no line of our own
-
-    def _prepare(self) -> None:
-        """Import what the deep look needs: it must not be what the burst sees, nor a step in the host's level."""
-        prepare()
-        if self._imported is None and self._imported_at is None:
-            self._imported_at = len(self.windows.records)
 
     def _end_burst(self, now: float, requests: int) -> None:
         lasted = now - self._burst_began
@@ -342,22 +322,11 @@ class Inquiry:
 
         return Forgiveness(self.config.ignore)
 
-    def _compose_all(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
-        # Most workers never suspect anything: what only this needs comes with the first suspicion, and the first finding.
-        loaded, before = self._loaded, sys.getallocatedblocks()
-        try:
-            return self._compose(failures, leaving=leaving)
-        finally:
-            if self._loaded != loaded:
-                self._composing += max(sys.getallocatedblocks() - before, 0)
-
-    @property
-    def _loaded(self) -> tuple[bool, bool]:
-        return "leakguard.detection.finding" in sys.modules, "_forgiveness" in vars(self)
-
     def _compose(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
         current: dict[str, Finding] = {}
-        if self.suspicions:
+        if (
+            self.suspicions
+        ):  # most workers never suspect anything: what only findings need comes with the first suspicion
             from leakguard.detection.finding import compose
         for suspicion in self.suspicions:
             # A worker that leaves tells what is sure, though without the name that a look would have given it.

@@ -61,6 +61,20 @@ def test_a_known_leak_of_a_package_is_a_leak_all_the_same() -> None:
     assert verdict.kind is Kind.LEAK
 
 
+@pytest.mark.parametrize(
+    ("leaving", "said"),
+    [({"per_blocks": 4.0}, "allocated blocks grew"), ({"per_heap": 900.0}, "C heap in use grew")],
+)
+def test_a_level_that_surely_grows_is_not_steady_before_its_finding(leaving: dict[str, float], said: str) -> None:
+    """Between the moment at which a level surely grows and its finding the verdict is not yet known, and says why."""
+    windows = App(leaky="POST /telemetry", **leaving).history().windows  # type: ignore[arg-type]
+    verdict = conclude(windows, ())
+    assert verdict.kind is Kind.UNKNOWN
+    assert verdict.reasons[0].startswith(said)
+    known = conclude(windows, [finding(known="ignored by the rule x", accepted=True)])
+    assert known.kind is Kind.STEADY  # what is accepted explains it
+
+
 def test_memory_that_rises_without_a_finding_is_not_steady() -> None:
     """A worker that grew to its end by half is not called clean because nothing was confirmed."""
     windows = App(windows=40).history().windows
