@@ -185,8 +185,15 @@ class _Answer:
             # After an unhandled error servers close the connection in any case (uvicorn does, when a framework has
             # sent the 500 and raises again): a client that is not told sends its next request into a closed door.
             if status == 500 or self._guard.drain.closing:
-                headers = close_asgi(self._passage.scope, message.get("headers", ()))
-                return self._send({**message, "headers": headers})
+                return self._send_closing(message)
+        return self._send(message)
+
+    def _send_closing(self, message: Message) -> typing.Awaitable[None]:
+        scope = self._passage.scope
+        if (
+            scope is not None
+        ):  # else the request has ended already: whatever the app still sends is between it and the server
+            message = {**message, "headers": close_asgi(scope, message.get("headers", ()))}
         return self._send(message)
 
     def _part_from(self, start: Message) -> None:

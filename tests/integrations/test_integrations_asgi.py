@@ -290,6 +290,26 @@ def test_a_draining_worker_closes_its_connections() -> None:
     assert (b"connection", b"close") in after[0]["headers"]
 
 
+def test_what_is_sent_after_the_end_reaches_the_server_as_it_is() -> None:
+    """A task that outlives its request and still answers gets the server's reaction, not an error of ours."""
+    late: list[asyncio.Task[None]] = []
+
+    async def answers_late(scope: Message, receive: typing.Any, send: typing.Any) -> None:
+        async def answer() -> None:
+            await asyncio.sleep(0)
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+
+        if scope["type"] == "http":
+            late.append(asyncio.create_task(answer()))
+
+    async def run() -> list[Message]:
+        sent = await call(LeakGuardMiddleware(answers_late, interval="1h", journal="off"), scope_for("/"))
+        await late[0]
+        return sent
+
+    assert asyncio.run(run()) == [{"type": "http.response.start", "status": 500, "headers": []}]
+
+
 def test_a_500_tells_the_client_that_the_connection_ends() -> None:
     """Servers close the connection after an unhandled error: the client is told, over HTTP/1, and only then."""
     app = guarded(Route("/", fail), Route("/ok", hello))
