@@ -22,6 +22,7 @@ SECTIONS = {
     "instructions": "benchmarks.cost.instructions",
     "throughput": "benchmarks.cost.throughput",
     "looks": "benchmarks.cost.looks",
+    "forks": "benchmarks.cost.forks",
     "beside": "benchmarks.cost.beside",
     "background": "benchmarks.cost.background",
     "growth": "benchmarks.cost.growth",

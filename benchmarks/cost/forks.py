@@ -1,0 +1,219 @@
+"""What lowers the price of a fork: page tables, huge pages, what is left out of the copy, and what needs no copy at all.
+
+Each way in a fresh process with the same heap. The stall is the time of the call, in which the host stands still; the gap is
+the longest write of a parent that writes all over its heap while the copy lives; what is copied are the pages that these
+writes touched first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import mmap
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import typing
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.cost.heap import fill, write
+from benchmarks.cost.table import Scale, Table
+
+SIZE = 6_000_000
+BUFFER = 1 << 30
+"""Bytes of one buffer that holds no Python object: a model, a table, an arena of C code."""
+WRITES, LASTS = 500, 0.5
+"""Objects written between two looks at the clock, and the seconds that the copy lives."""
+HUGE = 2 << 20
+_COLLAPSE = 25  # MADV_COLLAPSE of madvise(2), since Linux 6.1; the mmap module does not know it
+MIB = 1 << 20
+
+
+class Figures(typing.NamedTuple):
+    """Medians of the rounds: milliseconds of stall and gap, MiB copied; and milliseconds that the preparation took, once."""
+
+    stall: float
+    gap: float | None
+    copied: float | None
+    prepared: float
+
+
+def _advise(advice: int, least: int) -> None:
+    """Give advice about every private mapping of at least so many bytes that belongs to no file."""
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, access, _, _, inode, *name = line.split()
+        start, end = (int(place, 16) for place in span.split("-"))
+        if access == "rw-p" and inode == "0" and end - start >= least and (not name or name == ["[heap]"]):
+            start, end = -(-start // HUGE) * HUGE, end // HUGE * HUGE
+            if end > start:
+                madvise(start, end - start, advice)
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
+
+
+def _collapse() -> None:
+    _advise(_COLLAPSE, HUGE)
+
+
+def _leave_out_buffers() -> None:
+    _advise(mmap.MADV_DONTFORK, BUFFER)
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        time.sleep(LASTS)
+        os._exit(0)
+    return child
+
+
+def _spawn() -> int:
+    return os.posix_spawn(sys.executable, [sys.executable, "-S", "-E", "-c", ""], {})
+
+
+def _young() -> int:
+    gc.get_objects(generation=0)
+    gc.get_objects(generation=1)
+    return 0
+
+
+def _all() -> int:
+    gc.get_objects()
+    return 0
+
+
+class Way(typing.NamedTuple):
+    """One way to look: what the table calls it, what is done once before, how the look begins, and what is to be said of it."""
+
+    title: str
+    prepare: Callable[[], object]
+    begin: Callable[[], int]
+    said: str
+    buffer: bool = False
+
+
+WAYS = {
+    "fork": Way("bare fork", _nothing, _fork, "what the kernel copies is the page tables"),
+    "huge": Way(
+        "fork of huge pages (`MADV_COLLAPSE`)",
+        _collapse,
+        _fork,
+        "the preparation stops every thread that writes there; each first write copies 2 MiB or splits them",
+    ),
+    "freeze": Way("fork after `gc.freeze()`", gc.freeze, _fork, "the page tables are the same"),
+    "buffer": Way(
+        "bare fork, with a buffer of 1 GiB", _nothing, _fork, "the buffer's page tables come on top", buffer=True
+    ),
+    "left out": Way(
+        "the same, the buffer left out (`MADV_DONTFORK`)",
+        _leave_out_buffers,
+        _fork,
+        "whatever in the copy reads the buffer dies of it; a host that forks itself would, too",
+        buffer=True,
+    ),
+    "spawn": Way("`posix_spawn` (vfork)", _nothing, _spawn, "the bound from below: the child sees nothing of the heap"),
+    "young": Way("`gc.get_objects()` of the two young generations", _nothing, _young, "no copy; what leaks is old"),
+    "all": Way("`gc.get_objects()`", _nothing, _all, "no copy, before any object is looked at"),
+}
+
+
+def measure(name: str, objects: int, rounds: int) -> Figures:
+    """Take one way ``rounds`` times over in this process."""
+    fill(objects)
+    buffer = bytearray(b"\1") * BUFFER if WAYS[name].buffer else None
+    way = WAYS[name]
+    began = time.perf_counter()
+    way.prepare()
+    prepared = time.perf_counter() - began
+    stalls, gaps, copies = [], [], []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        child = way.begin()
+        stalls.append(time.perf_counter() - began)
+        if child:
+            gap, copied = _write_beside()
+            os.waitpid(child, 0)
+            gaps.append(gap)
+            copies.append(copied)
+    del buffer
+    forked = way.begin is _fork
+    return Figures(
+        statistics.median(stalls) * 1000,
+        statistics.median(gaps) * 1000 if forked else None,
+        statistics.median(copies) if forked else None,
+        prepared * 1000,
+    )
+
+
+def _write_beside() -> tuple[float, float]:
+    """Write all over the heap while the copy lives; return the longest time of one batch, and MiB of pages touched first."""
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    began = before = time.perf_counter()
+    longest = 0.0
+    while before - began < LASTS * 0.8:
+        write(WRITES)
+        now = time.perf_counter()
+        longest, before = max(longest, now - before), now
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    return longest, faults * resource.getpagesize() / MIB
+
+
+def run(scale: Scale) -> Table:
+    """Measure every way in a process of its own."""
+    objects, rounds = min(SIZE, scale.largest), max(scale.rounds // 2, 1)
+    rows = []
+    for name, way in WAYS.items():
+        ran = subprocess.run(
+            [sys.executable, "-m", "benchmarks.cost.forks", name, str(objects), str(rounds)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ran.returncode:
+            rows.append((way.title, "", "", "", "", f"not measured: {ran.stderr.strip().splitlines()[-1]}"))
+            continue
+        its = Figures(*json.loads(ran.stdout))
+        rows.append(
+            (
+                way.title,
+                f"{its.prepared:.0f}" if way.prepare is not _nothing else "",
+                f"{its.stall:.1f}",
+                "" if its.gap is None else f"{its.gap:.1f}",
+                "" if its.copied is None else f"{its.copied:.0f}",
+                way.said,
+            )
+        )
+    text = (
+        f"{objects / 1e6:.2f} million tracked objects, each way in a fresh process, medians of {rounds} rounds, in milliseconds: the "
+        f"preparation, once; the call in which the host stands still; the longest batch of {WRITES} writes while the copy "
+        "lives. Pages that are written for the first time after the fork are copied: MiB of them, in pages of 4 KiB."
+    )
+    columns = ("way", "prepared ms", "stall ms", "longest batch ms", "copied MiB", "")
+    return Table("What lowers a fork", text, columns, tuple(rows))
+
+
+def main() -> None:
+    """Measure one way in this process and print its figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("objects", type=int)
+    parser.add_argument("rounds", type=int)
+    arguments = parser.parse_args()
+    print(json.dumps(measure(arguments.way, arguments.objects, arguments.rounds)))
+
+
+if __name__ == "__main__":
+    main()
