@@ -197,8 +197,8 @@ def run(scale: Scale) -> Table:
             )
         )
     text = (
-        f"{objects / 1e6:.2f} million tracked objects, each way in a fresh process, medians of {rounds} rounds, in milliseconds: the "
-        f"preparation, once; the call in which the host stands still; the longest batch of {WRITES} writes while the copy "
+        f"{objects / 1e6:.2f} million tracked objects, each way in a fresh process, medians of {rounds} rounds, in milliseconds: "
+        f"the preparation, once; the call in which the host stands still; the longest batch of {WRITES} writes while the copy "
         "lives. Pages that are written for the first time after the fork are copied: MiB of them, in pages of 4 KiB."
     )
     columns = ("way", "prepared ms", "stall ms", "longest batch ms", "copied MiB", "")
