@@ -198,8 +198,8 @@ def run(scale: Scale) -> Table:
         )
     text = (
         f"{objects / 1e6:.2f} million tracked objects, each way in a fresh process, medians of {rounds} rounds, in "
-        f"milliseconds: the preparation, once; the call in which the host stands still; the longest batch of {WRITES} writes while "
-        "the copy lives. Pages that are written for the first time after the fork are copied: MiB of them, in pages of 4 KiB."
+        f"milliseconds: the preparation, once; the call in which the host stands still; the longest batch of {WRITES} writes "
+        "while the copy lives. Pages that are written for the first time after the fork are copied: MiB of them."
     )
     columns = ("way", "prepared ms", "stall ms", "longest batch ms", "copied MiB", "")
     return Table("What lowers a fork", text, columns, tuple(rows))
