@@ -22,7 +22,7 @@ from collections import Counter, deque
 from collections.abc import Callable, MutableMapping
 
 from leakguard.probes import latency
-from leakguard.probes.routes import MAX_LENGTH, MAX_ROUTES, Clue, RouteNames
+from leakguard.probes.routes import MAX_LENGTH, MAX_ROUTES, NO_CLUE, Clue, RouteNames
 from leakguard.records import RouteCount, Sketch
 
 if typing.TYPE_CHECKING:
@@ -102,7 +102,8 @@ def enter(scope: MutableMapping[str, typing.Any]) -> Passage:
     passage.began = time.perf_counter()
     passage.answered = passage.ended = 0.0
     passage.status = passage.abandoned = passage.thread = 0
-    passage.cause = passage.task = passage.route = None
+    passage.cause = passage.task = passage.params = passage.endpoint = passage.route = None
+    passage.clue = NO_CLUE
     scope[KEY] = passage.sentinel = Sentinel()
     return passage
 

@@ -36,6 +36,8 @@ Clue = tuple[str, str, str | None, str]
 """What tells the name of a route: method, prefix that the app is mounted at, the framework's template, and where there is none
 the path that the client sent, or ``UNMATCHED``. A plain tuple, for each request makes one."""
 
+NO_CLUE: Clue = ("", "", None, "")
+
 
 def read_asgi(passage: Passage, scope: typing.Any) -> None:
     """Copy what names the route out of an ASGI scope into its passage. On the hot path: a few look-ups, no text made.
@@ -50,15 +52,14 @@ def read_asgi(passage: Passage, scope: typing.Any) -> None:
         template = getattr(route, "path", None)
         if type(template) is str:
             passage.clue = (scope["method"], root, template, "")
-            passage.params = scope.get("path_params") if root else None
+            if root:
+                passage.params = scope.get("path_params")
             return
     path = scope["path"]
     if endpoint is not None:
         passage.params = scope.get("path_params")
-    else:
-        passage.params = None
-        if passage.status == 404:
-            path = UNMATCHED
+    elif passage.status == 404:
+        path = UNMATCHED
     passage.clue = (scope["method"], root, None, path)
 
 
@@ -70,12 +71,10 @@ def read_wsgi(passage: Passage, environ: typing.Any) -> None:
     get = environ.get
     template = get(ROUTE)
     method, root = get("REQUEST_METHOD", ""), get("SCRIPT_NAME") or ""
-    passage.params = None
     if type(template) is str:
         passage.endpoint = get(ENDPOINT)
         passage.clue = (method, root, template, "")
     else:
-        passage.endpoint = None
         passage.clue = (method, root, None, UNMATCHED if passage.status == 404 else get("PATH_INFO") or "")
 
 

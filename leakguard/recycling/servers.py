@@ -251,7 +251,10 @@ def _count(value: object) -> int | None:
 
 @functools.cache
 def _version(distribution: str) -> str:
-    from importlib import metadata  # half a MiB, where the server has not imported it itself
+    told = getattr(sys.modules.get(distribution), "__version__", None)
+    if type(told) is str:
+        return told
+    from importlib import metadata  # a MiB, where the app has not imported it itself
 
     try:
         return metadata.version(distribution)
