@@ -113,7 +113,7 @@ def _held(
     if not wanted:
         return held, ways, types, True
     for number, value in enumerate(gc.get_objects()):
-        if number % 1024 == 0 and time.monotonic() > until:
+        if number % 1024 == 0 and time.thread_time() > until:
             return held, ways, types, False
         if id(value) in ignore:
             continue

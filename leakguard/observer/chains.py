@@ -88,7 +88,7 @@ class Search:
 
         Args:
             targets: a list of the one object; it is used up.
-            until: when to give up, by ``time.monotonic``.
+            until: when to give up, by ``time.thread_time``.
         """
         self.lost = []  # or it would be found among the referrers
         attempt = _Attempt(self._walk, self._roots, self._ignore, targets)
@@ -123,7 +123,7 @@ class _Attempt:
                 return self._trail(best)
             if rank is None:
                 break
-            if time.monotonic() > until or len(self._kept) > _MOST_NODES:
+            if time.thread_time() > until or len(self._kept) > _MOST_NODES:
                 self._whole = False
                 break
             self._step(rank)

@@ -41,12 +41,12 @@ def prepare() -> None:
 
 def answer(questions: Sequence[Question], own: Callable[[], Collection[object]], seconds: float) -> list[bytes]:
     """Answer ``questions`` within about ``seconds``; one explanation or ``None`` each, as JSON."""
-    until = time.monotonic() + seconds
+    until = time.thread_time() + seconds
     burst.pause()
     look = Look(own())
     answers = []
     for number, question in enumerate(questions):
-        now = time.monotonic()
+        now = time.thread_time()
         share = max((until - now) / (len(questions) - number), _FEWEST_SECONDS)
         answers.append(records.encode(look.explain(question, now + share)) if now < until else None)
     return [json.dumps(answers).encode()]

@@ -26,6 +26,9 @@ _HEADROOM = 1.0
 _HEADROOM_OWN = 32 << 20
 # The deep look must answer before it is killed: it plans with this share of the deadline.
 _PLANNED = 0.7
+# A copy is last in the queue for a processor and counts its own processor time: where the host's workers take all of every
+# core, it gets a hundredth of one. So it has this much longer by the clock, and what it holds of memory it holds for as long.
+_STARVED = 10
 
 
 def prepare() -> None:
@@ -49,7 +52,7 @@ class Observer:
     raises because of the host or the platform: ``start_…`` returns ``False`` and ``why`` says why.
 
     Args:
-        deadline: seconds after which a copy that has not answered is killed.
+        deadline: seconds of processor time for one look; a copy that has not answered after ten times as many is killed.
         available: bytes that could be taken before a memory limit bites; ``None`` when unknown, then nothing is forked.
         rss: the process's memory in bytes.
         own: leakguard's own objects, which no census counts.
@@ -182,7 +185,7 @@ class Observer:
 
     def _fork(self, work: forked.Work, *, questions: int) -> bool:
         try:
-            self._copy = forked.Copy.begin(work, self._deadline, self._rss())
+            self._copy = forked.Copy.begin(work, self._deadline * _STARVED, self._rss())
         except OSError as error:
             self._fail(f"no forked look: {error.strerror}")
             return False

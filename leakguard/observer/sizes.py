@@ -75,7 +75,7 @@ def bytes_each(elements: Sequence[Element], until: float, container: object = No
 
     Args:
         elements: some of a container's.
-        until: monotonic seconds at which to give up.
+        until: when to give up, by ``time.thread_time``.
         container: what holds them and others, none of which is part of any of these.
     """
     elements, functions = _unfolded(elements)
@@ -158,7 +158,7 @@ def _reach_one(element: Element, seen: set[int], apart: Collection[int], until: 
     for turn in itertools.count():
         if not waiting:
             return reached
-        if len(seen) > MOST_OBJECTS or (turn % 512 == 0 and time.monotonic() > until):
+        if len(seen) > MOST_OBJECTS or (turn % 512 == 0 and time.thread_time() > until):
             return None
         value = waiting.popleft()
         if id(value) not in seen and _counts(value):

@@ -43,7 +43,7 @@ class Walk:
         self._index: dict[int, int] = {}
         self._namespaces: dict[int, types.ModuleType] = {}
         self._most = nodes
-        self._until = time.monotonic() + seconds
+        self._until = time.thread_time() + seconds
 
     def __contains__(self, key: int) -> bool:
         return key in self._index
@@ -98,7 +98,7 @@ class Walk:
         self._depths.append(self._depths[parent] + 1 if parent >= 0 else 0)
 
     def _may_go_on(self, number: int) -> bool:
-        if number % 256 == 0 and (len(self.objects) > self._most or time.monotonic() > self._until):
+        if number % 256 == 0 and (len(self.objects) > self._most or time.thread_time() > self._until):
             self.complete = False
         return self.complete
 

@@ -36,6 +36,6 @@ def census(observer, requests, tracked=()):
 def explain(observer, questions):
     """Answer some questions by one deep look."""
     assert observer.start_explain(questions), observer.why
-    result = observer.wait(90)
+    result = observer.wait(150)
     assert result is not None, observer.why
     return result

@@ -4,6 +4,8 @@ import asyncio
 import ctypes
 import gc
 import json
+import os
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -289,3 +291,19 @@ def test_last_request_of_an_idle_connection_is_the_weakest_explanation(tmp_path)
         assert only.note == "only a server's own objects hold it"
     finally:
         del sys.modules["serving"]
+
+
+@pytest.mark.long
+def test_a_saturated_machine_does_not_keep_a_holder_from_being_named(game):
+    """Last in the queue, the copy gets a hundredth of a core where others want all of each, and is given the time it needs."""
+    for number in range(50):
+        game.ingest(number)
+    observer = make_observer(deadline=10.0)
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        (answer,) = explain(observer, [Question("container", key=id(game.pending))])
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    assert answer.holder == "game.pending"
