@@ -323,16 +323,12 @@ class Inquiry:
         return Forgiveness(self.config.ignore)
 
     def _compose(self, failures: dict[str, Failure], *, leaving: bool) -> tuple[Finding, ...]:
+        # A worker that leaves tells what is sure, though without the name that a look would have given it.
+        told = [s for s in self.suspicions if (leaving and s.status is Status.CONFIRMED) or self._is_told(s)]
         current: dict[str, Finding] = {}
-        if (
-            self.suspicions
-        ):  # most workers never suspect anything: what only findings need comes with the first suspicion
+        if told:  # most workers never have a finding: what only findings need comes with the first one
             from leakguard.detection.finding import compose
-        for suspicion in self.suspicions:
-            # A worker that leaves tells what is sure, though without the name that a look would have given it.
-            sure = leaving and suspicion.status is Status.CONFIRMED
-            if not sure and not self._is_told(suspicion):
-                continue
+        for suspicion in told:
             explanation = self._explanation(suspicion)
             finding = compose(
                 self._blame.routed(suspicion, explanation, self.windows.records),
