@@ -37,7 +37,7 @@ MIB = 1 << 20
 
 
 class Figures(typing.NamedTuple):
-    """Medians of the rounds: milliseconds of stall and gap, MiB copied; and milliseconds that the preparation took, once."""
+    """Medians of the rounds: milliseconds of stall and gap, MiB copied; and milliseconds that the preparation took."""
 
     stall: float
     gap: float | None
@@ -96,7 +96,7 @@ def _all() -> int:
 
 
 class Way(typing.NamedTuple):
-    """One way to look: what the table calls it, what is done once before, how the look begins, and what is to be said of it."""
+    """One way to look: what the table calls it, what is done before, how the look begins, and what is to be said of it."""
 
     title: str
     prepare: Callable[[], object]
@@ -135,14 +135,15 @@ def measure(name: str, objects: int, rounds: int) -> Figures:
     fill(objects)
     buffer = bytearray(b"\1") * BUFFER if WAYS[name].buffer else None
     way = WAYS[name]
-    began = time.perf_counter()
-    way.prepare()
-    prepared = time.perf_counter() - began
-    stalls, gaps, copies = [], [], []
+    gc.collect()  # else every object would be young
+    preparations, stalls, gaps, copies = [], [], [], []
     for _ in range(rounds):
         began = time.perf_counter()
+        way.prepare()
+        ready = time.perf_counter()
         child = way.begin()
-        stalls.append(time.perf_counter() - began)
+        preparations.append(ready - began)
+        stalls.append(time.perf_counter() - ready)
         if child:
             gap, copied = _write_beside()
             os.waitpid(child, 0)
@@ -154,7 +155,7 @@ def measure(name: str, objects: int, rounds: int) -> Figures:
         statistics.median(stalls) * 1000,
         statistics.median(gaps) * 1000 if forked else None,
         statistics.median(copies) if forked else None,
-        prepared * 1000,
+        statistics.median(preparations) * 1000,
     )
 
 
@@ -198,7 +199,7 @@ def run(scale: Scale) -> Table:
         )
     text = (
         f"{objects / 1e6:.2f} million tracked objects, each way in a fresh process, medians of {rounds} rounds, in "
-        f"milliseconds: the preparation, once; the call in which the host stands still; the longest batch of {WRITES} writes "
+        f"milliseconds: the preparation; the call in which the host stands still; the longest batch of {WRITES} writes "
         "while the copy lives. Pages that are written for the first time after the fork are copied: MiB of them."
     )
     columns = ("way", "prepared ms", "stall ms", "longest batch ms", "copied MiB", "")
