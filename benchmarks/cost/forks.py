@@ -111,7 +111,7 @@ WAYS = {
         "fork of huge pages (`MADV_COLLAPSE`)",
         _collapse,
         _fork,
-        "the preparation stops every thread that writes there; each first write copies 2 MiB or splits them",
+        "whoever writes there meanwhile may wait for the preparation; a first write splits 2 MiB",
     ),
     "freeze": Way("fork after `gc.freeze()`", gc.freeze, _fork, "the page tables are the same"),
     "buffer": Way(
