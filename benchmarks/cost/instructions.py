@@ -14,11 +14,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.cost.requests import TENTH, VARIANTS, batches
-from benchmarks.cost.table import QUICK, Scale, Table, against
+from benchmarks.cost.requests import VARIANTS, batches, beside_peers
+from benchmarks.cost.table import QUICK, Scale, Table
 
 COUNTED = ("asgi", "starlette", "wsgi", "asgi-off", "wsgi-off", "dozer", "instrumentator", "exporter")
 SHORT, LONG = 1000, 4000
@@ -50,16 +49,7 @@ def run(scale: Scale) -> Table:
         f"tells a change of the code from one of the machine. The difference between {long} and {SHORT} requests, with the "
         "fold and without leakguard's own thread."
     )
-    return Table(title, text, columns, tuple(rows), _beside_peers(added))
-
-
-def _beside_peers(added: Mapping[str, float]) -> tuple[str, ...]:
-    return tuple(
-        f"{VARIANTS[ours].title}: {added[ours] / added[peer]:.3f} of what {VARIANTS[peer].title} adds "
-        f"({against(added[ours] / added[peer], most)})."
-        for ours, peer, most in (("starlette", "instrumentator", TENTH), ("wsgi", "dozer", 1.0))
-        if ours in added and peer in added
-    )
+    return Table(title, text, columns, tuple(rows), beside_peers(added))
 
 
 def each(name: str, side: str, long: int) -> float:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import typing
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -266,6 +266,16 @@ def in_fresh_process(name: str, rounds: int) -> dict[str, list[float]] | str:
     return typing.cast("dict[str, list[float]]", json.loads(ran.stdout))
 
 
+def beside_peers(added: Mapping[str, float]) -> tuple[str, ...]:
+    """Return what leakguard adds as a share of what the peers add that bound it, where both were measured."""
+    return tuple(
+        f"{VARIANTS[ours].title} costs {added[ours] / added[peer]:.3f} of {VARIANTS[peer].title} "
+        f"({against(added[ours] / added[peer], most)})."
+        for ours, peer, most in (("starlette", "instrumentator", TENTH), ("wsgi", "dozer", 1.0))
+        if added.get(ours) and added.get(peer)
+    )
+
+
 def quickest(times: dict[str, list[float]]) -> dict[str, list[float]]:
     """Return the third of the rounds in which the base was quickest: a shared machine is at times half as fast as at others."""
     bound = sorted(times["base"])[max(int(len(times["base"]) * KEPT), 2) - 1]
@@ -306,12 +316,6 @@ def run(scale: Scale) -> Table:
         rows.append(
             (variant.title, f"{base:.2f}", f"{middle:.2f} ({low:.2f} to {high:.2f})", f"{its / base:.2f}", bound)
         )
-    peers = [
-        f"{VARIANTS[ours].title} costs {adds[ours] / adds[peer]:.3f} of {VARIANTS[peer].title} "
-        f"({against(adds[ours] / adds[peer], most)})."
-        for ours, peer, most in (("starlette", "instrumentator", TENTH), ("wsgi", "dozer", 1.0))
-        if adds.get(ours) and adds.get(peer)
-    ]
     text = (
         "Microseconds of processor time that a middleware adds to one request in the process, against a middleware that does "
         f"nothing, in turn in {passes} fresh processes each ({scale.rounds * passes} rounds of {REQUESTS} requests, shuffled). "
@@ -320,7 +324,7 @@ def run(scale: Scale) -> Table:
         "on by default: sentinel, counters, latency, status, route, its thread."
     )
     return Table(
-        "One request", text, ("middleware", "base us", "added us", "ratio", "target"), tuple(rows), tuple(peers)
+        "One request", text, ("middleware", "base us", "added us", "ratio", "target"), tuple(rows), beside_peers(adds)
     )
 
 

@@ -223,4 +223,4 @@ class _SizedAnswer(list[bytes]):
     def __del__(self) -> None:
         # As in ``_Answer``.
         if self.passage is not None:
-            _end(self.guard, self.passage)
+            self.close()

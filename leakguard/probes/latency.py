@@ -30,8 +30,7 @@ def middle(number: int) -> float:
 def add(buckets: dict[int, int], times_ms: Iterable[float]) -> float:
     """Count some times in milliseconds into ``buckets``; return the longest, 0 where there is none.
 
-    In order, so that each bucket is searched for once and not for each of its times: three dozen of one route, which differ by
-    little, cost a fourth of as many searches.
+    In order, so that each bucket is searched for once and not for each of its times: those of one route differ by little.
     """
     times = sorted(times_ms)
     counted = 0
