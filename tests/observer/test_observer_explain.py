@@ -135,6 +135,27 @@ def test_size_of_an_element_that_leads_to_all_others(game):
     assert 1_000 < answer.bytes_each < 4_000
 
 
+def test_walk_is_no_questions_own_time(game, monkeypatch):
+    """The walk over all names serves every question: where it takes long, the first one still gets its share for the search."""
+    sentinels = [Sentinel() for _ in range(3)]
+    game.pending.update((number, {"scope": {"leakguard": one}}) for number, one in enumerate(sentinels))
+    clock, walked = time.thread_time, 0.0
+
+    class SlowWalk(explain_module.Walk):
+        def run(self, roots):
+            nonlocal walked
+            done = super().run(roots)
+            walked = 150.0
+            return done
+
+    monkeypatch.setattr(explain_module, "Walk", SlowWalk)
+    monkeypatch.setattr(time, "thread_time", lambda: clock() + walked)
+    question = Question("request", refs=tuple(map(weakref.ref, sentinels)))
+    sentinels.clear()
+    first, second = explain(make_observer(deadline=300.0), [question, question])
+    assert (first.holder, second.holder) == ("game.pending", "game.pending")
+
+
 def test_pympler_is_not_let_near_a_class_with_opinions(game):
     """Where a class would be asked for its size or length, builtin sizes are summed up, and the method says so."""
     for number in range(50):
