@@ -5,9 +5,11 @@ The order is the slope of the straight line through the logarithms: 0 is flat, 1
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import io
 import math
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -41,14 +43,19 @@ Curve = tuple[Sequence[int], Sequence[float]]
 def run(scale: Scale) -> Table:
     """Measure every curve in this process, the heaps in fresh ones."""
     quick = scale is QUICK
+    by_workers, by_hours = (
+        _journals((1, 2), (1 / 24, 2 / 24), hours=1)
+        if quick
+        else _journals((1, 4, 16, 64), (1 / 24, 1, 7, 30), hours=3)
+    )
     curves: dict[str, tuple[str, Curve]] = {
         "one window folded, closed and judged, by routes": (
             "ms",
             _routes((10, 100) if quick else (10, 100, 1000, 10_000)),
         ),
         "one census answered, by tracked objects": ("ms", _heaps(scale)),
-        "`report`, by workers (three hours of each)": ("ms", _workers((1, 2) if quick else (1, 4, 16, 64))),
-        "`report`, by hours (of one worker)": ("ms", _days((1 / 24, 2 / 24) if quick else (1 / 24, 1, 7, 30))),
+        "`report`, by workers (three hours of each)": ("ms", by_workers),
+        "`report`, by hours (of one worker)": ("ms", by_hours),
         "`report`, by findings": ("ms", _findings((1, 10) if quick else (1, 10, 100, 1000))),
     }
     rows = []
@@ -152,21 +159,25 @@ def _report(path: Path) -> float:
     return _timed(lambda: FORMATS["text"].render(build(read(path, None)), Look()))
 
 
-def _written(days: float, workers: int) -> float:
+def _write(path: Path, days: float, workers: int) -> None:
+    with contextlib.redirect_stderr(io.StringIO()):
+        report_journal.write(path, days, workers)
+
+
+def _reports(journals: Sequence[tuple[float, int]]) -> list[float]:
+    """Return what a report of each journal (days, workers) takes. They are written on every core, and then read alone."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "journal.sqlite3"
-        with contextlib.redirect_stderr(io.StringIO()):
-            report_journal.write(path, days, workers)
-        return _report(path)
+        paths = [Path(folder) / f"{number}.sqlite3" for number in range(len(journals))]
+        with concurrent.futures.ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            for _ in pool.map(_write, reversed(paths), *zip(*reversed(journals), strict=True)):
+                pass  # the largest first
+        return [_report(path) for path in paths]
 
 
-def _workers(sizes: Sequence[int]) -> Curve:
-    return sizes, [_written(1 / 24 if sizes[-1] < 16 else 1 / 8, workers) for workers in sizes]
-
-
-def _days(sizes: Sequence[float]) -> Curve:
-    hours = [round(24 * days) for days in sizes]
-    return hours, [_written(days, 1) for days in sizes]
+def _journals(workers: Sequence[int], days: Sequence[float], hours: float) -> tuple[Curve, Curve]:
+    """Return the curve of so many workers of some hours each, and that of one worker of so many days."""
+    costs = _reports([(hours / 24, number) for number in workers] + [(day, 1) for day in days])
+    return (workers, costs[: len(workers)]), ([round(24 * day) for day in days], costs[len(workers) :])
 
 
 def _findings(sizes: Sequence[int]) -> Curve:

@@ -17,6 +17,7 @@ import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from leakguard.observer import naming
 from leakguard.records import ELEMENT
@@ -47,10 +48,9 @@ def referents(value: object) -> list[object]:
 
 def container_kind(kind: type) -> type | None:
     """Return the builtin that a growing container type is or inherits from, ``None`` for any other type."""
-    for base in naming.mro(kind):
-        for container in _CONTAINERS:
-            if base is container:
-                return container
+    for container in _CONTAINERS:
+        if naming.inherits(kind, container):
+            return container
     return None
 
 
@@ -67,28 +67,34 @@ def cache_info(cache: object) -> tuple[int, int | None]:
 
 def instance_dict(value: object) -> dict[object, object] | None:
     """Return the attributes of an instance; ``None`` when it has no dict, or its class hides it behind a property."""
-    for kind in naming.mro(type(value)):
-        descriptor = naming.class_dict(kind).get("__dict__")
+    return _attributes(value, _dict_descriptor(type(value)))
+
+
+def _attributes(value: object, descriptor: types.GetSetDescriptorType | None) -> dict[object, object] | None:
+    if descriptor is None:
+        return None
+    try:
+        attributes = descriptor.__get__(value)
+    except (AttributeError, TypeError):
+        return None
+    return attributes if type(attributes) is dict else None
+
+
+def _dict_descriptor(kind: type) -> types.GetSetDescriptorType | None:
+    """Return what reads the dict of a type's instances, as C would; ``None`` where the class has put something in its place."""
+    for base in naming.mro(kind):
+        descriptor = naming.class_dict(base).get("__dict__")
         if descriptor is not None:
-            if type(descriptor) is not types.GetSetDescriptorType:
-                return None
-            try:
-                attributes = descriptor.__get__(value)
-            except (AttributeError, TypeError):
-                return None
-            return attributes if type(attributes) is dict else None
+            return descriptor if type(descriptor) is types.GetSetDescriptorType else None
     return None
 
 
-def slots(value: object) -> Iterator[Edge]:
-    """Yield what the slots of an instance hold, including the members of C types."""
-    for kind in naming.mro(type(value)):
-        for name, descriptor in naming.class_dict(kind).items():
+def _members(kind: type) -> Iterator[tuple[str, types.MemberDescriptorType]]:
+    """Yield the slots of a type's instances, the members of C types among them, with the name of their edge."""
+    for base in naming.mro(kind):
+        for name, descriptor in naming.class_dict(base).items():
             if type(descriptor) is types.MemberDescriptorType:
-                try:
-                    yield f".{naming.attribute(name) or '?'}", descriptor.__get__(value)
-                except (AttributeError, TypeError):
-                    continue
+                yield f".{naming.attribute(name) or '?'}", descriptor
 
 
 def is_thread_local(kind: type) -> bool:
@@ -105,24 +111,27 @@ def _thread_local(value: object) -> Iterator[Edge]:
                     yield from namespace(attributes)
 
 
-def ends(container: object, kind: type) -> Iterator[Edge]:
-    """Yield a sample of a container's elements from both ends; the keys of a dict as well as its values."""
-    if kind is dict:
-        mapping = typing.cast("dict[object, object]", container)
-        pairs = dict.items(mapping)
-        for key, value in _both_ends(pairs, length(container, dict)):
-            yield ELEMENT, value
-            yield ELEMENT, key
-        return
-    iterable = kind.__iter__(container)  # type: ignore[attr-defined]
-    if kind is list:
-        whole = typing.cast("list[object]", container)
-        size = length(container, list)
-        tail = list.__getitem__(whole, slice(max(SAMPLE, size - SAMPLE), size))
-        for value in itertools.chain(itertools.islice(iterable, SAMPLE), tail):
-            yield ELEMENT, value
-        return
-    for value in itertools.islice(iterable, 2 * SAMPLE):
+def _dict_ends(mapping: typing.Any) -> Iterator[Edge]:
+    """Yield a sample of a dict's values and keys from both ends."""
+    for key, value in _both_ends(dict.items(mapping), dict.__len__(mapping)):
+        yield ELEMENT, value
+        yield ELEMENT, key
+
+
+def _list_ends(values: typing.Any) -> Iterator[Edge]:
+    """Yield a sample of a list's elements from both ends."""
+    tail = list.__getitem__(values, slice(max(SAMPLE, list.__len__(values) - SAMPLE), None))
+    for value in itertools.chain(itertools.islice(list.__iter__(values), SAMPLE), tail):
+        yield ELEMENT, value
+
+
+def _set_sample(values: typing.Any) -> Iterator[Edge]:
+    for value in itertools.islice(set.__iter__(values), 2 * SAMPLE):
+        yield ELEMENT, value
+
+
+def _deque_sample(values: typing.Any) -> Iterator[Edge]:
+    for value in itertools.islice(collections.deque.__iter__(values), 2 * SAMPLE):
         yield ELEMENT, value
 
 
@@ -139,48 +148,91 @@ def namespace(names: typing.Mapping[typing.Any, object]) -> Iterator[Edge]:
         yield (f".{readable}" if readable else ELEMENT), value
 
 
-def edges(value: object) -> Iterator[Edge]:
-    """Yield what ``value`` refers to as pairs of edge name and object; only a sample of a big container's elements."""
-    kind = type(value)
-    special = _SPECIAL.get(id(kind))
-    if special is not None:
-        yield from special(value)
-        return
-    if naming.inherits(kind, types.ModuleType):
-        yield from namespace(naming.module_dict(typing.cast("types.ModuleType", value)))
-        return
-    if naming.is_class(value):
-        yield from namespace(naming.class_dict(typing.cast("type", value)))
-        return
-    if is_thread_local(kind):
-        yield from _thread_local(value)
-        return
-    base = container_kind(kind)
-    if base is not None:
-        yield from ends(value, base)
-        if kind is base:
-            return
-    elif naming.inherits(kind, tuple):
-        yield from _tuple(value)
-    yield from _instance(value)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where the objects of one type keep what they refer to.
 
+    The same for all of them: a walk asks each type once. It holds no reference to the type, which would look like a holder of
+    it, so whoever keeps one under the type's identity keeps an object of that type as well.
 
-def _instance(value: object) -> Iterator[Edge]:
-    """Yield the attributes of an instance, then whatever else the collector knows it to hold."""
-    named: set[int] = set()
-    attributes = instance_dict(value)
-    if attributes is not None:
-        named.add(id(attributes))
-        for label, held in namespace(attributes):
+    Attributes:
+        ours: the type is leakguard's own.
+        special: what yields the edges, for builtin types, modules, classes and thread-locals; for these the rest is empty.
+    """
+
+    ours: bool
+    special: Callable[[typing.Any], Iterator[Edge]] | None = None
+    container: type | None = None
+    is_tuple: bool = False
+    attributes: types.GetSetDescriptorType | None = None
+    members: tuple[tuple[str, types.MemberDescriptorType], ...] = ()
+
+    @classmethod
+    def of(cls, kind: type) -> Shape:
+        """Return the shape of the objects of ``kind``."""
+        ours, special = naming.is_ours(naming.type_module(kind)), _special(kind)
+        if special is not None:
+            return cls(ours, special)
+        return cls(
+            ours,
+            container=container_kind(kind),
+            is_tuple=naming.inherits(kind, tuple),
+            attributes=_dict_descriptor(kind),
+            members=tuple(_members(kind)),
+        )
+
+    def edges(self, value: object) -> Iterator[Edge]:
+        """Yield what ``value``, an object of this shape, refers to; see ``edges``."""
+        return self._instance(value) if self.special is None else self.special(value)
+
+    def _instance(self, value: object) -> Iterator[Edge]:
+        """Yield the elements of a container, the attributes, then whatever else the collector knows it to hold."""
+        if self.container is not None:
+            yield from _ENDS[id(self.container)](value)
+        elif self.is_tuple:
+            yield from _tuple(value)
+        named: set[int] = set()
+        attributes = _attributes(value, self.attributes)
+        if attributes is not None:
+            named.add(id(attributes))
+            for label, held in namespace(attributes):
+                named.add(id(held))
+                yield label, held
+        for label, descriptor in self.members:
+            try:
+                held = descriptor.__get__(value)
+            except (AttributeError, TypeError):
+                continue
             named.add(id(held))
             yield label, held
-    for label, held in slots(value):
-        named.add(id(held))
-        yield label, held
-    if container_kind(type(value)) is None and not naming.inherits(type(value), tuple):
-        for held in itertools.islice(referents(value), 4 * SAMPLE):
-            if id(held) not in named and held is not type(value):
-                yield ".?", held
+        if self.container is None and not self.is_tuple:
+            for held in itertools.islice(referents(value), 4 * SAMPLE):
+                if id(held) not in named and held is not type(value):
+                    yield ".?", held
+
+
+def edges(value: object) -> Iterator[Edge]:
+    """Yield what ``value`` refers to as pairs of edge name and object; only a sample of a big container's elements."""
+    return Shape.of(type(value)).edges(value)
+
+
+def _special(kind: type) -> Callable[[typing.Any], Iterator[Edge]] | None:
+    special = _SPECIAL.get(id(kind))
+    if special is not None:
+        return special
+    if naming.inherits(kind, types.ModuleType):
+        return _module
+    if naming.inherits(kind, type):
+        return _class
+    return _thread_local if is_thread_local(kind) else None
+
+
+def _module(module: typing.Any) -> Iterator[Edge]:
+    return namespace(naming.module_dict(module))
+
+
+def _class(kind: typing.Any) -> Iterator[Edge]:
+    return namespace(naming.class_dict(kind))
 
 
 def _tuple(value: typing.Any) -> Iterator[Edge]:
@@ -265,6 +317,12 @@ def _nothing(_value: object) -> Iterator[Edge]:
     yield from ()
 
 
+_ENDS: dict[int, Callable[[typing.Any], Iterator[Edge]]] = {
+    id(dict): _dict_ends,
+    id(list): _list_ends,
+    id(set): _set_sample,
+    id(collections.deque): _deque_sample,
+}
 _ATOMS = (str, bytes, int, float, complex, bool, type(None), types.CodeType, bytearray, range)
 _SPECIAL_TYPES: dict[type, Callable[[typing.Any], Iterator[Edge]]] = {
     tuple: _tuple,
@@ -282,4 +340,4 @@ _SPECIAL_TYPES: dict[type, Callable[[typing.Any], Iterator[Edge]]] = {
     LRU: _cache,
     **dict.fromkeys(_ATOMS, _nothing),
 }
-_SPECIAL = {id(kind): special for kind, special in _SPECIAL_TYPES.items()}
+_SPECIAL = {**_ENDS, **{id(kind): special for kind, special in _SPECIAL_TYPES.items()}}

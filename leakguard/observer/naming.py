@@ -35,12 +35,13 @@ def plain(text: object) -> str | None:
 
 def mro(kind: type) -> tuple[type, ...]:
     """Return the classes that ``kind`` inherits from, itself first."""
-    return typing.cast("tuple[type, ...]", _MRO.__get__(kind))
+    bases: tuple[type, ...] = _MRO.__get__(kind)
+    return bases
 
 
 def inherits(kind: type, base: type) -> bool:
     """Tell whether ``kind`` is ``base`` or inherits from it."""
-    return any(each is base for each in mro(kind))
+    return type.__subclasscheck__(base, kind)  # C as well: ``issubclass`` would ask the metaclass of ``base``
 
 
 def identities(kinds: Iterable[type]) -> frozenset[int]:
