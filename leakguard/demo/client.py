@@ -39,12 +39,17 @@ class Fate(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request's fate; ``latency`` in seconds from the time it was *meant* to be sent until its answer was whole."""
+    """One request's fate; ``latency`` in seconds from the time it was *meant* to be sent until its answer was whole.
+
+    ``idle`` is for how many seconds its connection had served nobody before; ``None`` when it was a new one. A server closes
+    what idles for its keep-alive time, and whoever sends at that moment is reset without anybody's fault.
+    """
 
     fate: Fate
     latency: float
     planned: Planned
     status: int | None = None
+    idle: float | None = None
 
 
 class _BrokenError(Exception):
@@ -62,6 +67,7 @@ class _Connection:
         self.reader = reader
         self.writer = writer
         self.answers = 0
+        self.answered = 0.0  # when the last one was whole
 
     def usable(self) -> bool:
         return not self.reader.at_eof() and not self.writer.is_closing()
@@ -87,6 +93,7 @@ class _Connection:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
             raise _BrokenError(begun=True) from None
         self.answers += 1
+        self.answered = time.perf_counter()
         return status, keep
 
     async def _read_head(self) -> tuple[int, dict[str, str]]:
@@ -123,21 +130,22 @@ class Client:
     async def send(self, planned: Planned, meant: float | None = None) -> Outcome:
         """Send one request and return its fate. ``meant`` is the ``time.perf_counter()`` at which it should go out."""
         meant = time.perf_counter() if meant is None else meant
+        connection = self._take() if planned.keep_alive else None
+        idle = None if connection is None else time.perf_counter() - connection.answered
         status = None
         try:
             async with asyncio.timeout(self._timeout):
-                fate, status = await self._attempt(planned)
+                fate, status = await self._attempt(planned, connection)
         except TimeoutError:
             fate = Fate.TIMEOUT
-        return Outcome(fate, time.perf_counter() - meant, planned, status)
+        return Outcome(fate, time.perf_counter() - meant, planned, status, idle)
 
     def close(self) -> None:
         """Close the kept connections."""
         while self._idle:
             self._idle.pop().close()
 
-    async def _attempt(self, planned: Planned) -> tuple[Fate, int | None]:
-        connection = self._take() if planned.keep_alive else None
+    async def _attempt(self, planned: Planned, connection: _Connection | None) -> tuple[Fate, int | None]:
         try:
             connection = connection or await self._open()
         except OSError:

@@ -20,7 +20,8 @@ _LABELS = {"max": "max", "p99": "99 %", "p95": "95 %", "p50": "50 %"}
 class Column:
     """One side in figures. Times in milliseconds, over the requests that were answered; ``None`` when none was.
 
-    ``gap`` is the longest time in which no request was answered: with one worker, nobody served for as long.
+    ``gap`` is the longest time in which no request was answered: with one worker, nobody served for as long. ``idle``: the
+    shortest and the longest time, in seconds, for which the reused connections that were reset had been idle.
     """
 
     times: dict[str, float | None]
@@ -35,6 +36,7 @@ class Column:
     fresh: int
     peak: int
     together: int
+    idle: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ class Comparison:
             if column.lost:
                 fates = ", ".join(f"{count} {fate}" for fate, count in column.lost_by_fate.items())
                 lines.append(f"  lost {title}: {fates}")
+                if column.idle is not None:
+                    shortest, longest = column.idle
+                    lines.append(f"  {'':<{len(title) + 5}}  reused: idle for {shortest:.2f} to {longest:.2f} s before")
         return "\n".join(lines)
 
 
@@ -81,6 +86,7 @@ def column(side: Side) -> Column:
     """Return the figures of one side."""
     fates = Counter(outcome.fate for outcome in side.outcomes)
     answered = [outcome for outcome in side.outcomes if not outcome.fate.lost]
+    idle = [outcome.idle for outcome in side.outcomes if outcome.fate is Fate.RESET_REUSED and outcome.idle is not None]
     latencies = sorted(outcome.latency * 1000 for outcome in answered)
     return Column(
         times={name: _quantile(latencies, q) for name, q in QUANTILES},
@@ -95,6 +101,7 @@ def column(side: Side) -> Column:
         fresh=side.fresh,
         peak=side.peak,
         together=side.together,
+        idle=(min(idle), max(idle)) if idle else None,
     )
 
 

@@ -156,7 +156,7 @@ def test_a_fresh_connection_closed_without_an_answer(close: Callable[[asyncio.St
 
 @pytest.mark.parametrize("close", [reset, lambda writer: writer.close()], ids=["reset", "end of file"])
 def test_a_reused_connection_closed_without_an_answer(close: Callable[[asyncio.StreamWriter], None]) -> None:
-    """Closed before the first byte on a connection that had served: reset on reused."""
+    """Closed before the first byte on a connection that had served: reset on reused, and for how long it had been idle."""
 
     async def behaviour(reader, writer, number):
         if number == 1:
@@ -164,7 +164,11 @@ def test_a_reused_connection_closed_without_an_answer(close: Callable[[asyncio.S
         else:
             close(writer)
 
-    assert [outcome.fate for outcome in send_all(behaviour, 2)] == [Fate.OK, Fate.RESET_REUSED]
+    first, second = send_all(behaviour, 2)
+    assert (first.fate, second.fate) == (Fate.OK, Fate.RESET_REUSED)
+    assert first.idle is None
+    assert second.idle is not None
+    assert 0 <= second.idle < second.latency + 10
 
 
 def test_a_kept_connection_that_the_server_closed_while_idle_is_not_used() -> None:

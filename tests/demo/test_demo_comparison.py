@@ -62,6 +62,15 @@ def test_a_side_without_answers_has_no_times() -> None:
     assert "–" in comparison.as_text()
 
 
+def test_for_how_long_a_reset_connection_had_been_idle() -> None:
+    """Whether a reset falls on the server's keep-alive time can be seen: the idle times stand below the losses."""
+    resets = tuple(Outcome(Fate.RESET_REUSED, 0.1, PLANNED, idle=idle) for idle in (1.98, 0.5, 2.01))
+    figures = column(Side("x", resets, 0, 0, MIB, MIB, MIB))
+    assert figures.idle == (0.5, 2.01)
+    assert "lost without: 3 reset on reused" in Comparison(figures, figures, 76 * MIB, 34).as_text()
+    assert "reused: idle for 0.50 to 2.01 s before" in Comparison(figures, figures, 76 * MIB, 34).as_text()
+
+
 def test_the_whole_table() -> None:
     """The table as people read it."""
     without = column(side([12.25, 1500.4], [Fate.RESET_FRESH, Fate.CUT], restarts=3, killed=3))
