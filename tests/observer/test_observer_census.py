@@ -1,6 +1,9 @@
 """The census: what grew is found by identity, named by a path, and acquitted when it has a bound."""
 
 import collections
+import contextlib
+import gc
+import sqlite3
 import sys
 
 import pytest
@@ -202,3 +205,24 @@ def test_keys_of_a_dict_are_never_told(tmp_path):
     finally:
         observer.close()
         del sys.modules["private_host"]
+
+
+@pytest.mark.parametrize(
+    "factory", [sqlite3.Connection, type("Traced", (sqlite3.Connection,), {})], ids=["plain", "subclass"]
+)
+def test_a_database_that_is_asked_often_is_no_container(factory):
+    """The list in which a connection remembers its cursors fills up to 200 and is pruned: it is never reported."""
+    with contextlib.closing(sqlite3.connect(":memory:", factory=factory)) as connection:
+        observer = make_observer()
+        try:
+            for _ in range(20):
+                connection.execute("SELECT 1")
+            cursors = max((held for held in gc.get_referents(connection) if type(held) is list), key=len)
+            assert len(cursors) > 8
+            census(observer, 0)
+            for _ in range(20):
+                connection.execute("SELECT 1")
+            assert len(cursors) > 28
+            assert id(cursors) not in {container.key for container in census(observer, 1).containers}
+        finally:
+            observer.close()
