@@ -36,8 +36,12 @@ def run(scale: Scale) -> Table:
     inside = _inside(requests)
     served = _served(minutes)
     rows = [
-        (f"{requests / 1e6:g} million requests in the process", *_columns(inside["points"])),
-        (f"{minutes:g} minutes of `wrk -c16` at uvicorn", *_columns(served)),
+        _row(
+            f"{requests / 1e6:g} million requests in the process",
+            inside["points"],
+            _per_request(inside["points"], requests),
+        ),
+        _row(f"{minutes:g} minutes of `wrk -c16` at uvicorn", served, _per_minute(served)),
     ]
     text = (
         f"Resident memory, descriptors and threads of a worker, read {CHECKPOINTS} times; the growth is that of the second "
@@ -52,7 +56,7 @@ def run(scale: Scale) -> Table:
     return Table(
         "Endurance",
         text,
-        ("", "MiB at half time", "MiB at the end", "KiB per minute", "descriptors", "threads"),
+        ("", "MiB at half time", "MiB at the end", "growth", "descriptors", "threads"),
         tuple(rows),
         (note,),
     )
@@ -71,13 +75,32 @@ def _read(process: psutil.Process, begun: float) -> Point:
     return Point(time.monotonic() - begun, process.memory_info().rss, process.num_fds(), process.num_threads())
 
 
-def _columns(points: list[Point]) -> tuple[str, ...]:
-    half = points[len(points) // 2 :]
-    slope = statistics.linear_regression([p.at for p in half], [p.rss for p in half]).slope if len(half) > 1 else 0.0
+def _second_half(points: list[Point]) -> list[Point]:
+    return points[len(points) // 2 :]
+
+
+def _slope(points: list[Point]) -> float:
+    """Return the bytes per second of the second half's straight line."""
+    half = _second_half(points)
+    return statistics.linear_regression([p.at for p in half], [p.rss for p in half]).slope if len(half) > 1 else 0.0
+
+
+def _per_minute(points: list[Point]) -> str:
+    return f"{_slope(points) * 60 / 1024:+.1f} KiB per minute"
+
+
+def _per_request(points: list[Point], requests: int) -> str:
+    """Return the slope by requests: in the process millions of them take seconds, and a minute says nothing."""
+    return f"{_slope(points) * points[-1].at / requests:+.3f} bytes per request"
+
+
+def _row(title: str, points: list[Point], growth: str) -> tuple[str, ...]:
+    half = _second_half(points)
     return (
+        title,
         f"{half[0].rss / (1 << 20):.1f}",
         f"{half[-1].rss / (1 << 20):.1f}",
-        f"{slope * 60 / 1024:+.1f}",
+        growth,
         spread([p.descriptors for p in half], 0),
         spread([p.threads for p in half], 0),
     )

@@ -1,8 +1,8 @@
 """What lowers the price of a fork: page tables, huge pages, what is left out of the copy, and what needs no copy at all.
 
-Each way in a fresh process with the same heap. The stall is the time of the call, in which the host stands still; the gap is
-the longest write of a parent that writes all over its heap while the copy lives; what is copied are the pages that these
-writes touched first.
+Each way in a fresh process with the same heap. What is prepared is prepared by a second thread, as leakguard's would do it,
+while the first one writes all over the heap. The stall is the time of the call, in which the host stands still; the gap is the
+longest write of a parent that writes while the copy lives; what is copied are the pages that these writes touched first.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import typing
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from benchmarks.cost.heap import fill, write
-from benchmarks.cost.table import Scale, Table
+from benchmarks.cost.table import Scale, Table, spread
 
 SIZE = 6_000_000
 BUFFER = 1 << 30
@@ -37,12 +40,20 @@ MIB = 1 << 20
 
 
 class Figures(typing.NamedTuple):
-    """Medians of the rounds: milliseconds of stall and gap, MiB copied; and milliseconds that the preparation took."""
+    """Medians of the rounds, times in milliseconds; ``None`` where there is nothing to measure.
+
+    ``felt`` is the longest batch of writes during the preparation, ``grown`` the MiB of resident memory that it added in the
+    first round, ``gap`` the longest batch while the copy lives, ``copied`` MiB, ``calm`` the longest batch of half a second in
+    which nothing else happens.
+    """
 
     stall: float
     gap: float | None
     copied: float | None
     prepared: float
+    felt: float | None
+    grown: float | None
+    calm: float
 
 
 def _advise(advice: int, least: int) -> None:
@@ -136,38 +147,61 @@ def measure(name: str, objects: int, rounds: int) -> Figures:
     buffer = bytearray(b"\1") * BUFFER if WAYS[name].buffer else None
     way = WAYS[name]
     gc.collect()  # else every object would be young
-    preparations, stalls, gaps, copies = [], [], [], []
-    for _ in range(rounds):
+    end = time.perf_counter() + LASTS
+    calm = _write_while(lambda: time.perf_counter() < end)
+    resident = psutil.Process().memory_info().rss
+    preparations, felt, stalls, gaps, copies = [], [], [], [], []
+    for number in range(rounds):
+        took, longest = _prepare(way)
+        preparations.append(took)
+        felt.append(longest)
+        if number == 0:
+            grown = (psutil.Process().memory_info().rss - resident) / MIB
         began = time.perf_counter()
-        way.prepare()
-        ready = time.perf_counter()
         child = way.begin()
-        preparations.append(ready - began)
-        stalls.append(time.perf_counter() - ready)
+        stalls.append(time.perf_counter() - began)
         if child:
             gap, copied = _write_beside()
             os.waitpid(child, 0)
             gaps.append(gap)
             copies.append(copied)
     del buffer
-    forked = way.begin is _fork
+    forked, prepared = way.begin is _fork, way.prepare is not _nothing
     return Figures(
-        statistics.median(stalls) * 1000,
-        statistics.median(gaps) * 1000 if forked else None,
-        statistics.median(copies) if forked else None,
-        statistics.median(preparations) * 1000,
+        stall=statistics.median(stalls) * 1000,
+        gap=statistics.median(gaps) * 1000 if forked else None,
+        copied=statistics.median(copies) if forked else None,
+        prepared=statistics.median(preparations) * 1000,
+        felt=statistics.median(felt) * 1000 if prepared else None,
+        grown=grown if prepared else None,
+        calm=calm * 1000,
     )
+
+
+def _prepare(way: Way) -> tuple[float, float]:
+    """Prepare in a second thread while this one writes; return how long it took and the longest batch meanwhile."""
+    thread = threading.Thread(target=way.prepare)
+    began = time.perf_counter()
+    thread.start()
+    longest = _write_while(thread.is_alive)
+    return time.perf_counter() - began, longest
+
+
+def _write_while(going_on: Callable[[], bool]) -> float:
+    """Write all over the heap as long as something goes on; return the longest time of one batch."""
+    longest, before = 0.0, time.perf_counter()
+    while going_on():
+        write(WRITES)
+        now = time.perf_counter()
+        longest, before = max(longest, now - before), now
+    return longest
 
 
 def _write_beside() -> tuple[float, float]:
     """Write all over the heap while the copy lives; return the longest time of one batch, and MiB of pages touched first."""
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    began = before = time.perf_counter()
-    longest = 0.0
-    while before - began < LASTS * 0.8:
-        write(WRITES)
-        now = time.perf_counter()
-        longest, before = max(longest, now - before), now
+    end = time.perf_counter() + LASTS * 0.8
+    longest = _write_while(lambda: time.perf_counter() < end)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
     return longest, faults * resource.getpagesize() / MIB
 
@@ -175,7 +209,7 @@ def _write_beside() -> tuple[float, float]:
 def run(scale: Scale) -> Table:
     """Measure every way in a process of its own."""
     objects, rounds = min(SIZE, scale.largest), max(scale.rounds // 2, 1)
-    rows = []
+    rows, calm = [], []
     for name, way in WAYS.items():
         ran = subprocess.run(
             [sys.executable, "-m", "benchmarks.cost.forks", name, str(objects), str(rounds)],
@@ -184,26 +218,44 @@ def run(scale: Scale) -> Table:
             check=False,
         )
         if ran.returncode:
-            rows.append((way.title, "", "", "", "", f"not measured: {ran.stderr.strip().splitlines()[-1]}"))
+            rows.append((way.title, *[""] * 6, f"not measured: {ran.stderr.strip().splitlines()[-1]}"))
             continue
         its = Figures(*json.loads(ran.stdout))
         rows.append(
             (
                 way.title,
                 f"{its.prepared:.0f}" if way.prepare is not _nothing else "",
+                _figure(its.felt, 1),
+                _figure(its.grown, 0),
                 f"{its.stall:.1f}",
-                "" if its.gap is None else f"{its.gap:.1f}",
-                "" if its.copied is None else f"{its.copied:.0f}",
+                _figure(its.gap, 1),
+                _figure(its.copied, 0),
                 way.said,
             )
         )
+        calm.append(its.calm)
     text = (
         f"{objects / 1e6:.2f} million tracked objects, each way in a fresh process, medians of {rounds} rounds, in "
-        f"milliseconds: the preparation; the call in which the host stands still; the longest batch of {WRITES} writes "
-        "while the copy lives. Pages that are written for the first time after the fork are copied: MiB of them."
+        "milliseconds: the preparation, made by a second thread while the first one writes all over the heap, the longest "
+        f"batch of {WRITES} writes *meanwhile*, and the MiB of memory that it adds; the call in which the host stands still; "
+        "the longest batch while the copy lives. Pages that are written for the first time after the fork are copied: MiB of "
+        f"them. With nothing else going on the longest batch of half a second took {spread(calm)} ms."
     )
-    columns = ("way", "prepared ms", "stall ms", "longest batch ms", "copied MiB", "")
+    columns = (
+        "way",
+        "prepared ms",
+        "longest batch meanwhile ms",
+        "added MiB",
+        "stall ms",
+        "longest batch ms",
+        "copied MiB",
+        "",
+    )
     return Table("What lowers a fork", text, columns, tuple(rows))
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ async def claim_reward(claim: dict[str, Any], request: Request) -> dict[str, Any
 
 
 @pytest.mark.flaky(reruns=2)
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
