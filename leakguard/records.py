@@ -350,9 +350,8 @@ def encode(value: object) -> Json:
     if names is not None:
         return {name: encode(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
-        if set(map(type, value)) | set(map(type, value.values())) == {
-            int
-        }:  # a sketch: most of a journal, at the speed of C
+        # A sketch: most of a journal is counts, and these are done at the speed of C.
+        if set(map(type, value)) | set(map(type, value.values())) == {int}:
             return dict(zip(map(str, value), value.values(), strict=True))
         return {_key(key): encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -107,7 +107,7 @@ def known_leaks() -> tuple[KnownLeak, ...]:
     """Return the known leaks of this release. Read once from the packaged data file."""
     import tomllib
 
-    # Not by importlib.resources, which brings zipfile and more: half a MiB in a worker.
+    # Not by importlib.resources, which brings zipfile and more into the worker.
     data = Path(__file__).with_name("known_leaks.toml").read_text("utf-8")
     return tuple(KnownLeak(**entry) for entry in tomllib.loads(data)["leak"])
 

@@ -9,6 +9,7 @@ import heapq
 import re
 import types
 import typing
+import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -118,7 +119,7 @@ def find_containers(objects: Iterable[object], walk: Walk) -> Found:
     for value in walk.objects:
         found.add(value)
     inside = [_inside(value) for value in found.objects.values() if type(value) is LRU]
-    inside += [held for connection in connections for held in gc.get_referents(connection) if type(held) is list]
+    inside += [held for connection in connections for held in gc.get_referents(connection) if _remembers_weakly(held)]
     for hidden in inside:
         found.objects.pop(id(hidden), None)
         found.lengths.pop(id(hidden), None)
@@ -131,6 +132,11 @@ class _Connection:
     It keeps weak references to its cursors in a list that no attribute shows, and drops the dead ones at every 200th cursor: as
     long as that list fills it looks like a leak of whoever asks the database.
     """
+
+
+def _remembers_weakly(value: object) -> bool:
+    """Tell whether a value is a list of weak references: a subclass of a connection may have lists of the host's as well."""
+    return type(value) is list and len(value) > 0 and type(value[0]) is weakref.ref
 
 
 def _base(kind: type) -> type | None:

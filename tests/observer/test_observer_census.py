@@ -207,22 +207,37 @@ def test_keys_of_a_dict_are_never_told(tmp_path):
         del sys.modules["private_host"]
 
 
-@pytest.mark.parametrize(
-    "factory", [sqlite3.Connection, type("Traced", (sqlite3.Connection,), {})], ids=["plain", "subclass"]
-)
+class Traced(sqlite3.Connection):
+    """A connection of the host's own, with a list of its own."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.statements = list(range(100))
+
+
+@pytest.mark.parametrize("factory", [sqlite3.Connection, Traced])
 def test_a_database_that_is_asked_often_is_no_container(factory):
-    """The list in which a connection remembers its cursors fills up to 200 and is pruned: it is never reported."""
-    with contextlib.closing(sqlite3.connect(":memory:", factory=factory)) as connection:
+    """The list in which a connection remembers its cursors is pruned at 200 and never reported; the host's own lists are."""
+    with contextlib.closing(factory(":memory:")) as connection:
         observer = make_observer()
-        try:
+        own = getattr(connection, "statements", None)
+
+        def ask():
             for _ in range(20):
                 connection.execute("SELECT 1")
-            cursors = max((held for held in gc.get_referents(connection) if type(held) is list), key=len)
+                if own is not None:
+                    own.append("SELECT 1")
+
+        try:
+            ask()
+            lists = [held for held in gc.get_referents(connection) if type(held) is list and held is not own]
+            cursors = max(lists, key=len)
             assert len(cursors) > 8
             census(observer, 0)
-            for _ in range(20):
-                connection.execute("SELECT 1")
+            ask()
             assert len(cursors) > 28
-            assert id(cursors) not in {container.key for container in census(observer, 1).containers}
+            keys = {container.key for container in census(observer, 1).containers}
+            assert id(cursors) not in keys
+            assert own is None or id(own) in keys
         finally:
             observer.close()
