@@ -20,7 +20,7 @@ class Scale(typing.NamedTuple):
 
 
 FULL = Scale("full", rounds=15, seconds=8.0, largest=20_000_000)
-QUICK = Scale("quick", rounds=2, seconds=1.0, largest=160_000)
+QUICK = Scale("quick", rounds=2, seconds=0.25, largest=160_000)
 
 
 @dataclass(frozen=True, slots=True)
