@@ -1,7 +1,7 @@
 """Measure what leakguard costs, against its peers in the same run, and write docs/performance.md.
 
     python -m benchmarks                    everything (about an hour), into the page
-    python -m benchmarks --quick            a minute: only that it runs; prints, writes nothing
+    python -m benchmarks --quick            a minute or two: only that it runs; prints, writes nothing
     python -m benchmarks requests looks     these sections only
 
 Run from the root of a checkout, on a machine that does nothing else, with the packages of the ``benchmarks`` extra and

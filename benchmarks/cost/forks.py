@@ -50,7 +50,7 @@ class Figures(typing.NamedTuple):
     stall: float
     gap: float | None
     copied: float | None
-    prepared: float
+    prepared: float | None
     felt: float | None
     grown: float | None
     calm: float
@@ -147,8 +147,7 @@ def measure(name: str, objects: int, rounds: int) -> Figures:
     buffer = bytearray(b"\1") * BUFFER if WAYS[name].buffer else None
     way = WAYS[name]
     gc.collect()  # else every object would be young
-    end = time.perf_counter() + LASTS
-    calm = _write_while(lambda: time.perf_counter() < end)
+    calm = _write_for(LASTS)
     resident = psutil.Process().memory_info().rss
     preparations, felt, stalls, gaps, copies = [], [], [], [], []
     for number in range(rounds):
@@ -171,7 +170,7 @@ def measure(name: str, objects: int, rounds: int) -> Figures:
         stall=statistics.median(stalls) * 1000,
         gap=statistics.median(gaps) * 1000 if forked else None,
         copied=statistics.median(copies) if forked else None,
-        prepared=statistics.median(preparations) * 1000,
+        prepared=statistics.median(preparations) * 1000 if prepared else None,
         felt=statistics.median(felt) * 1000 if prepared else None,
         grown=grown if prepared else None,
         calm=calm * 1000,
@@ -197,11 +196,15 @@ def _write_while(going_on: Callable[[], bool]) -> float:
     return longest
 
 
+def _write_for(seconds: float) -> float:
+    end = time.perf_counter() + seconds
+    return _write_while(lambda: time.perf_counter() < end)
+
+
 def _write_beside() -> tuple[float, float]:
     """Write all over the heap while the copy lives; return the longest time of one batch, and MiB of pages touched first."""
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    end = time.perf_counter() + LASTS * 0.8
-    longest = _write_while(lambda: time.perf_counter() < end)
+    longest = _write_for(LASTS * 0.8)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
     return longest, faults * resource.getpagesize() / MIB
 
@@ -224,7 +227,7 @@ def run(scale: Scale) -> Table:
         rows.append(
             (
                 way.title,
-                f"{its.prepared:.0f}" if way.prepare is not _nothing else "",
+                _figure(its.prepared, 0),
                 _figure(its.felt, 1),
                 _figure(its.grown, 0),
                 f"{its.stall:.1f}",

@@ -125,14 +125,14 @@ def _list_ends(values: typing.Any) -> Iterator[Edge]:
         yield ELEMENT, value
 
 
-def _set_sample(values: typing.Any) -> Iterator[Edge]:
-    for value in itertools.islice(set.__iter__(values), 2 * SAMPLE):
-        yield ELEMENT, value
+def _sample(kind: typing.Any) -> Callable[[typing.Any], Iterator[Edge]]:
+    """Return what yields the first elements of a builtin ``kind``, whatever iterator a class that inherits from it has."""
 
+    def sample(values: typing.Any) -> Iterator[Edge]:
+        for value in itertools.islice(kind.__iter__(values), 2 * SAMPLE):
+            yield ELEMENT, value
 
-def _deque_sample(values: typing.Any) -> Iterator[Edge]:
-    for value in itertools.islice(collections.deque.__iter__(values), 2 * SAMPLE):
-        yield ELEMENT, value
+    return sample
 
 
 def _both_ends(pairs: typing.Any, size: int) -> Iterator[tuple[object, object]]:
@@ -158,12 +158,12 @@ class Shape:
     Attributes:
         ours: the type is leakguard's own.
         special: what yields the edges, for builtin types, modules, classes and thread-locals; for these the rest is empty.
+        elements: what yields the elements, where the type inherits from a builtin that has some.
     """
 
     ours: bool
     special: Callable[[typing.Any], Iterator[Edge]] | None = None
-    container: type | None = None
-    is_tuple: bool = False
+    elements: Callable[[typing.Any], Iterator[Edge]] | None = None
     attributes: types.GetSetDescriptorType | None = None
     members: tuple[tuple[str, types.MemberDescriptorType], ...] = ()
 
@@ -173,10 +173,10 @@ class Shape:
         ours, special = naming.is_ours(naming.type_module(kind)), _special(kind)
         if special is not None:
             return cls(ours, special)
+        base = container_kind(kind) or (tuple if naming.inherits(kind, tuple) else None)
         return cls(
             ours,
-            container=container_kind(kind),
-            is_tuple=naming.inherits(kind, tuple),
+            elements=None if base is None else _SPECIAL[id(base)],
             attributes=_dict_descriptor(kind),
             members=tuple(_members(kind)),
         )
@@ -187,10 +187,8 @@ class Shape:
 
     def _instance(self, value: object) -> Iterator[Edge]:
         """Yield the elements of a container, the attributes, then whatever else the collector knows it to hold."""
-        if self.container is not None:
-            yield from _ENDS[id(self.container)](value)
-        elif self.is_tuple:
-            yield from _tuple(value)
+        if self.elements is not None:
+            yield from self.elements(value)
         named: set[int] = set()
         attributes = _attributes(value, self.attributes)
         if attributes is not None:
@@ -205,7 +203,7 @@ class Shape:
                 continue
             named.add(id(held))
             yield label, held
-        if self.container is None and not self.is_tuple:
+        if self.elements is None:
             for held in itertools.islice(referents(value), 4 * SAMPLE):
                 if id(held) not in named and held is not type(value):
                     yield ".?", held
@@ -233,16 +231,6 @@ def _module(module: typing.Any) -> Iterator[Edge]:
 
 def _class(kind: typing.Any) -> Iterator[Edge]:
     return namespace(naming.class_dict(kind))
-
-
-def _tuple(value: typing.Any) -> Iterator[Edge]:
-    for held in itertools.islice(tuple.__iter__(value), 2 * SAMPLE):
-        yield ELEMENT, held
-
-
-def _frozenset(value: typing.Any) -> Iterator[Edge]:
-    for held in itertools.islice(value, 2 * SAMPLE):
-        yield ELEMENT, held
 
 
 def _function(function: typing.Any) -> Iterator[Edge]:
@@ -317,16 +305,11 @@ def _nothing(_value: object) -> Iterator[Edge]:
     yield from ()
 
 
-_ENDS: dict[int, Callable[[typing.Any], Iterator[Edge]]] = {
-    id(dict): _dict_ends,
-    id(list): _list_ends,
-    id(set): _set_sample,
-    id(collections.deque): _deque_sample,
-}
 _ATOMS = (str, bytes, int, float, complex, bool, type(None), types.CodeType, bytearray, range)
 _SPECIAL_TYPES: dict[type, Callable[[typing.Any], Iterator[Edge]]] = {
-    tuple: _tuple,
-    frozenset: _frozenset,
+    dict: _dict_ends,
+    list: _list_ends,
+    **{kind: _sample(kind) for kind in (set, frozenset, collections.deque, tuple)},
     types.FunctionType: _function,
     types.MethodType: _method,
     types.CellType: _cell,
@@ -340,4 +323,4 @@ _SPECIAL_TYPES: dict[type, Callable[[typing.Any], Iterator[Edge]]] = {
     LRU: _cache,
     **dict.fromkeys(_ATOMS, _nothing),
 }
-_SPECIAL = {**_ENDS, **{id(kind): special for kind, special in _SPECIAL_TYPES.items()}}
+_SPECIAL = {id(kind): special for kind, special in _SPECIAL_TYPES.items()}

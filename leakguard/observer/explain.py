@@ -47,7 +47,7 @@ def answer(questions: Sequence[Question], own: Callable[[], Collection[object]],
     answers = []
     for number, question in enumerate(questions):
         if question.kind != "allocations":
-            look.prepare()
+            look.walk_names()
         now = time.thread_time()
         share = max((until - now) / (len(questions) - number), _FEWEST_SECONDS)
         answers.append(records.encode(look.explain(question, now + share)) if now < until else None)
@@ -70,7 +70,7 @@ class Look:
     def __init__(self, own: Collection[object]) -> None:
         self._ours = own_identities(own)
 
-    def prepare(self) -> None:
+    def walk_names(self) -> None:
         """Do what all questions share, which may take seconds: within the first one's share it would leave that one nothing."""
         _ = self._search
 
